@@ -1,0 +1,152 @@
+// Start-up's way to an index that agrees with the segments, and the rebuild from nothing, which is the same work.
+#include <algorithm>
+#include <set>
+
+#include "index/database.h"
+#include "index/index.h"
+#include "index/value_codec.h"
+#include "replication/archive/segment_reader.h"
+
+namespace tidemark {
+namespace {
+
+using Progress = std::function<void(const HealReport&)>;
+
+struct Healer {
+  Index& index;
+  ArchiveDirectory& archive;
+  const std::string& source;
+  const Progress& progress;
+  HealReport& report;
+  int64_t commit_high_us = 0;  // of the archive before the segment in hand
+
+  Status Heal();
+  Status HealSegment(uint64_t number, bool last);
+  Status Rescan(uint64_t number);
+  Result<bool> IsCurrent(const SegmentReader& reader, const SegmentRecord& known);
+  Result<bool> HasFrames(const SegmentRecord& known, const std::vector<FramePlace>& frames);
+  Status DropMissing(const std::vector<uint64_t>& numbers);
+};
+
+Status Healer::Heal() {
+  TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> numbers, archive.Segments(source));
+  TM_RETURN_IF_ERROR(DropMissing(numbers));
+  for (const uint64_t number : numbers) {
+    TM_RETURN_IF_ERROR(HealSegment(number, number == numbers.back()));
+    if (progress) progress(report);
+  }
+  return OkStatus();
+}
+
+Status Healer::DropMissing(const std::vector<uint64_t>& numbers) {
+  const std::set<uint64_t> present(numbers.begin(), numbers.end());
+  TM_ASSIGN_OR_RETURN(const std::vector<SegmentRecord> known, index.Segments(source));
+  for (const SegmentRecord& segment : known) {
+    if (present.contains(segment.header.number)) continue;
+    TM_RETURN_IF_ERROR(index.DropSegment(source, segment.header.number));
+  }
+  return OkStatus();
+}
+
+Status Healer::HealSegment(uint64_t number, bool last) {
+  const std::string path = archive.SegmentPath(source, number);
+  auto reader = SegmentReader::Open(archive.files(), path);
+  if (!reader.has_value() && reader.error().code() == Code::kTruncated && last) {
+    // Its creation was interrupted before the header was whole: recovery deletes such a file, it holds nothing.
+    return index.DropSegment(source, number);
+  }
+  if (!reader.has_value()) return reader.error();
+  TM_ASSIGN_OR_RETURN(const auto known, index.Segment(source, number));
+  bool current = false;
+  if (known.has_value()) {
+    TM_ASSIGN_OR_RETURN(current, IsCurrent(**reader, *known));
+  }
+  if (!current) return Rescan(number);
+  ++report.segments_current;
+  commit_high_us = known->commit_high_us;
+  return OkStatus();
+}
+
+Status Healer::Rescan(uint64_t number) {
+  const std::string path = archive.SegmentPath(source, number);
+  TM_ASSIGN_OR_RETURN(const SegmentContents contents,
+                      ScanSegment(archive.files(), path, source, commit_high_us));
+  TM_RETURN_IF_ERROR(index.DropSegment(source, number));
+  TM_RETURN_IF_ERROR(index.Apply(contents));
+  ++report.segments_scanned;
+  report.raw_bytes_scanned += contents.segment.raw_bytes;
+  commit_high_us = contents.segment.commit_high_us;
+  return OkStatus();
+}
+
+// A sealed segment never changes, so that equal footers mean equal contents. An unsealed one only grows, so that it is
+// what the index knows exactly if it is as long.
+Result<bool> Healer::IsCurrent(const SegmentReader& reader, const SegmentRecord& known) {
+  if (EncodeHeaderValue(reader.header()) != EncodeHeaderValue(known.header) ||
+      reader.header().number != known.header.number || reader.sealed() != known.sealed ||
+      known.commit_high_us < commit_high_us) {
+    return false;
+  }
+  if (!known.sealed) return reader.frames_end() == known.stored_bytes;
+  const SegmentFooter& footer = reader.footer();
+  SegmentRecord sealed = known;
+  sealed.raw_bytes = footer.raw_bytes;
+  sealed.transactions = footer.transactions;
+  sealed.gtids = footer.gtids;
+  sealed.first_commit_us = footer.first_commit_us;
+  sealed.last_commit_us = footer.last_commit_us;
+  sealed.commit_high_us = footer.commit_high_us;
+  sealed.reason = footer.reason;
+  sealed.ends_source_file = footer.ends_source_file;
+  if (EncodeExtentValue(sealed) != EncodeExtentValue(known)) return false;
+  return HasFrames(known, footer.frames);
+}
+
+// Batches are written whole and in order: with the last frame there, and none behind it, all are.
+Result<bool> Healer::HasFrames(const SegmentRecord& known, const std::vector<FramePlace>& frames) {
+  const uint64_t number = known.header.number;
+  const uint32_t count = static_cast<uint32_t>(frames.size());
+  TM_ASSIGN_OR_RETURN(const auto behind, index.Frame(source, number, count));
+  if (behind.has_value() || count == 0) return !behind.has_value();
+  TM_ASSIGN_OR_RETURN(const auto last, index.Frame(source, number, count - 1));
+  return last.has_value() && last->record.place == frames.back();
+}
+
+}  // namespace
+
+Result<HealReport> HealIndex(Index& index, ArchiveDirectory& archive, const std::string& source,
+                             const Progress& progress) {
+  HealReport report;
+  Healer healer{index, archive, source, progress, report};
+  TM_RETURN_IF_ERROR(healer.Heal());
+  return report;
+}
+
+// At each moment of a crash the next rebuild (or the daemon, which heals an absent index like an empty one) starts well:
+// index.new is thrown away unread, and index.old only goes when the new index is in place.
+Result<HealReport> RebuildIndex(ArchiveDirectory& archive, const Progress& progress) {
+  const std::string path = archive.IndexPath();
+  const std::string fresh = path + ".new";
+  const std::string old = path + ".old";
+  FileSystem& files = archive.files();
+  TM_RETURN_IF_ERROR(RemoveDirectory(fresh));
+  HealReport report;
+  {
+    TM_ASSIGN_OR_RETURN(const auto index, Index::OpenForWriting(fresh));
+    TM_ASSIGN_OR_RETURN(const std::vector<std::string> sources, archive.Sources());
+    for (const std::string& source : sources) {
+      Healer healer{*index, archive, source, progress, report};
+      TM_RETURN_IF_ERROR(healer.Heal());
+    }
+    TM_RETURN_IF_ERROR(index->Flush());
+  }
+  TM_RETURN_IF_ERROR(files.SyncDirectory(fresh));
+  TM_RETURN_IF_ERROR(RemoveDirectory(old));
+  if (files.Exists(path)) TM_RETURN_IF_ERROR(files.Rename(path, old));
+  TM_RETURN_IF_ERROR(files.Rename(fresh, path));
+  TM_RETURN_IF_ERROR(files.SyncDirectory(archive.root()));
+  TM_RETURN_IF_ERROR(RemoveDirectory(old));
+  return report;
+}
+
+}  // namespace tidemark

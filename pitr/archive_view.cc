@@ -1,0 +1,153 @@
+#include "pitr/archive_view.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace tidemark {
+namespace {
+
+constexpr std::string_view kSegmentSuffix = ".binlog.zst";
+constexpr size_t kSegmentDigits = 10;
+// A daemon creates a segment's file before it has published anything of it.
+constexpr size_t kUnpublishedSegmentsMax = 1;
+// How often a view is read anew when it does not fit the directory, before that is called damage: a daemon that
+// rotates between our two looks gives the same picture.
+constexpr int kOpenAttemptsMax = 3;
+
+std::string Join(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+Result<std::string> ChooseSource(const ArchiveDirectory& archive, const std::string& wanted) {
+  TM_ASSIGN_OR_RETURN(std::vector<std::string> sources, archive.Sources());
+  if (!wanted.empty()) {
+    TM_RETURN_IF_ERROR(ArchiveDirectory::CheckSourceName(wanted));
+    if (std::find(sources.begin(), sources.end(), wanted) != sources.end()) return wanted;
+    return Status(Code::kNotFound, "archive " + archive.root() + " has no source '" + wanted + "'",
+                  sources.empty() ? "nothing is archived there yet"
+                                  : "its sources are: " + Join(sources));
+  }
+  if (sources.size() == 1) return sources.front();
+  if (sources.empty()) {
+    return Status(Code::kNotFound, "archive " + archive.root() + " has no source yet",
+                  "start tidemarkd with a source configured, or point --archive elsewhere");
+  }
+  return Status(Code::kUsage,
+                "archive " + archive.root() + " has more than one source: " + Join(sources),
+                "choose one with --source NAME");
+}
+
+// 0 if the name is none of a segment.
+uint64_t SegmentNumberOf(std::string_view name) {
+  if (name.size() != kSegmentDigits + kSegmentSuffix.size() || !name.ends_with(kSegmentSuffix)) {
+    return 0;
+  }
+  uint64_t number = 0;
+  const char* end = name.data() + kSegmentDigits;
+  auto [parsed, error] = std::from_chars(name.data(), end, number);
+  return error == std::errc() && parsed == end ? number : 0;
+}
+
+Status IndexDisagrees(const std::string& what) {
+  return Status(Code::kCorruption, what,
+                "if the index is behind or lost: pitr index rebuild; if a segment file is lost: pitr verify names it");
+}
+
+}  // namespace
+
+ArchiveView::ArchiveView(ArchiveDirectory archive, std::unique_ptr<Index> index, std::string source)
+    : archive_(std::move(archive)), index_(std::move(index)), source_(std::move(source)) {}
+
+Result<std::unique_ptr<ArchiveView>> ArchiveView::Open(FileSystem& files, const std::string& root,
+                                                       const std::string& source,
+                                                       OpenCheck check) {
+  ArchiveDirectory archive(files, root);
+  TM_RETURN_IF_ERROR(archive.CheckExists());
+  TM_ASSIGN_OR_RETURN(std::string chosen, ChooseSource(archive, source));
+  auto index = Index::OpenForReading(archive.IndexPath());
+  if (!index.ok()) {
+    Status error = index.error();
+    bool has_hint = !error.hint().empty();
+    return has_hint ? error : std::move(error).WithHint("make it anew: pitr index rebuild");
+  }
+  std::unique_ptr<ArchiveView> view(
+      new ArchiveView(std::move(archive), std::move(index.value()), std::move(chosen)));
+  Status agrees;
+  for (int attempt = 0; attempt < kOpenAttemptsMax; ++attempt) {
+    TM_RETURN_IF_ERROR(view->Refresh());
+    if (check == OpenCheck::kEvenIfBehind) return view;
+    agrees = view->CompareWithDisk();
+    if (agrees.ok()) return view;
+  }
+  return agrees;
+}
+
+Status ArchiveView::Refresh() {
+  TM_RETURN_IF_ERROR(index_->Refresh());
+  TM_ASSIGN_OR_RETURN(segments_, index_->Segments(source_));
+  return OkStatus();
+}
+
+Result<std::vector<uint64_t>> ArchiveView::SegmentsOnDisk(std::vector<std::string>* foreign) const {
+  TM_ASSIGN_OR_RETURN(std::vector<std::string> names,
+                      archive_.files().List(archive_.SegmentsPath(source_)));
+  std::vector<uint64_t> numbers;
+  for (const std::string& name : names) {
+    if (uint64_t number = SegmentNumberOf(name); number != 0) {
+      numbers.push_back(number);
+    } else if (foreign != nullptr) {
+      foreign->push_back(name);
+    }
+  }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+Status ArchiveView::CompareWithDisk() const {
+  TM_ASSIGN_OR_RETURN(std::vector<uint64_t> on_disk, SegmentsOnDisk(nullptr));
+  for (const SegmentRecord& segment : segments_) {
+    uint64_t number = segment.header.number;
+    if (!std::binary_search(on_disk.begin(), on_disk.end(), number)) {
+      return IndexDisagrees("the index knows of " + archive_.SegmentPath(source_, number) +
+                            ", but there is no such file");
+    }
+  }
+  uint64_t last_known = segments_.empty() ? 0 : segments_.back().header.number;
+  size_t newer = 0;
+  for (uint64_t number : on_disk) {
+    if (number > last_known) {
+      ++newer;
+    } else if (segment(number) == nullptr) {
+      return IndexDisagrees("the index does not know " + archive_.SegmentPath(source_, number));
+    }
+  }
+  if (newer <= kUnpublishedSegmentsMax) return OkStatus();
+  return IndexDisagrees("the index ends at segment " + std::to_string(last_known) + " of source " +
+                        source_ + ", but " + std::to_string(newer) + " newer ones are on disk");
+}
+
+const SegmentRecord* ArchiveView::segment(uint64_t number) const {
+  auto at = std::lower_bound(
+      segments_.begin(), segments_.end(), number,
+      [](const SegmentRecord& segment, uint64_t wanted) { return segment.header.number < wanted; });
+  return at != segments_.end() && at->header.number == number ? &*at : nullptr;
+}
+
+Coverage ArchiveView::ComputeCoverage() const {
+  Coverage coverage;
+  for (const SegmentRecord& segment : segments_) coverage.archived.Add(segment.gtids);
+  for (const SegmentRecord& segment : segments_) {
+    GapRecord gap = segment.header.gap;
+    gap.missing.Subtract(coverage.archived);
+    if (!gap.missing.empty()) coverage.gaps.push_back(std::move(gap));
+  }
+  if (segments_.empty()) return coverage;
+  coverage.before = segments_.front().header.previous;
+  coverage.end = coverage.before.Union(coverage.archived);
+  for (const GapRecord& gap : coverage.gaps) coverage.end.Add(gap.missing);
+  return coverage;
+}
+
+}  // namespace tidemark

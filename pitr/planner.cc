@@ -1,0 +1,116 @@
+#include "pitr/planner.h"
+
+#include <algorithm>
+
+namespace tidemark {
+namespace {
+
+std::string CountedTransactions(const GtidSet& set) {
+  uint64_t count = set.Count();
+  return std::to_string(count) + (count == 1 ? " transaction" : " transactions");
+}
+
+Status BaseBeyondBoundary(const Target& target, const GtidSet& beyond) {
+  return Status(Code::kUnreachableTarget,
+                "the base holds " + CountedTransactions(beyond) + " beyond " + target.ToString() +
+                    ": " + beyond.ToString(),
+                "transactions cannot be taken back: use an older base backup or a later target");
+}
+
+std::string FirstGapReason(const Coverage& coverage, const GtidSet& missing) {
+  for (const GapRecord& gap : coverage.gaps) {
+    if (gap.missing.Intersects(missing)) {
+      return " (" + gap.reason + ", noticed " + FormatTime(gap.noticed_us) + ")";
+    }
+  }
+  return "";
+}
+
+// `missing`: wanted, but neither in the base nor archived.
+Status MissingTransactions(const Target& target, const Coverage& coverage, const GtidSet& missing) {
+  GtidSet early = missing.Intersection(coverage.before);
+  GtidSet later = missing.Minus(coverage.before);
+  if (later.empty()) {
+    return Status(Code::kUnreachableTarget,
+                  "the base does not reach the archive's first transaction: for " +
+                      target.ToString() + " " + CountedTransactions(early) +
+                      " from before the archive's start are missing: " + early.ToString() +
+                      FirstGapReason(coverage, early),
+                  "use a base backup that holds them: one taken at or after " +
+                      coverage.before.ToString());
+  }
+  std::string message = CountedTransactions(later) + " needed for " + target.ToString() +
+                        " lie in a gap of the archive: " + later.ToString() +
+                        FirstGapReason(coverage, later);
+  if (!early.empty()) {
+    message += "; and before the archive's start, missing from the base too: " + early.ToString();
+  }
+  return Status(Code::kGap, std::move(message),
+                "use a base backup taken after the gap, or a target before it "
+                "(pitr timeline shows both)");
+}
+
+// What can be given back from before the boundary: a transaction that came into the archive behind
+// it (a gap filled later, say) does not help, although coverage counts it.
+GtidSet ArchivedUpTo(const Boundary& boundary, const std::vector<SegmentRecord>& segments) {
+  GtidSet archived;
+  for (const SegmentRecord& segment : segments) {
+    if (boundary.first_excluded && segment.header.number > boundary.first_excluded->segment) break;
+    archived.Add(segment.gtids);
+  }
+  return archived.Intersection(boundary.set);
+}
+
+PlannedSegment PlanSegment(const SegmentRecord& segment, const Boundary& boundary) {
+  PlannedSegment planned;
+  planned.number = segment.header.number;
+  planned.source_file = segment.header.source_file;
+  planned.transactions = segment.gtids.Intersection(boundary.set).Count();
+  planned.raw_bytes = segment.raw_bytes;
+  planned.stored_bytes = segment.stored_bytes;
+  const std::optional<Located>& stop = boundary.first_excluded;
+  if (stop && stop->segment == planned.number && segment.raw_bytes > 0) {
+    planned.raw_bytes = std::min(segment.raw_bytes, stop->transaction.begin_offset);
+    double share = static_cast<double>(planned.raw_bytes) / static_cast<double>(segment.raw_bytes);
+    planned.stored_bytes =
+        static_cast<uint64_t>(share * static_cast<double>(segment.stored_bytes));
+  }
+  return planned;
+}
+
+void PlanSegments(const std::vector<SegmentRecord>& segments, Plan* plan) {
+  const std::optional<Located>& stop = plan->boundary.first_excluded;
+  for (const SegmentRecord& segment : segments) {
+    if (stop && segment.header.number > stop->segment) break;
+    if (!segment.gtids.Intersects(plan->to_apply)) continue;
+    plan->segments.push_back(PlanSegment(segment, plan->boundary));
+    plan->raw_bytes += plan->segments.back().raw_bytes;
+  }
+}
+
+}  // namespace
+
+Result<Plan> MakePlan(const std::string& source, const Target& target, const GtidSet& base,
+                      const Boundary& boundary, const Coverage& coverage,
+                      const std::vector<SegmentRecord>& segments) {
+  GtidSet beyond = base.Minus(boundary.set);
+  if (!beyond.empty()) return BaseBeyondBoundary(target, beyond);
+  Plan plan;
+  plan.to_apply = boundary.set.Minus(base);
+  GtidSet missing = plan.to_apply.Minus(ArchivedUpTo(boundary, segments));
+  if (!missing.empty()) return MissingTransactions(target, coverage, missing);
+  plan.source = source;
+  plan.target = target;
+  plan.base = base;
+  plan.boundary = boundary;
+  plan.transactions = plan.to_apply.Count();
+  plan.end_set = base.Union(plan.to_apply);
+  PlanSegments(segments, &plan);
+  if (!boundary.clock_note.empty()) plan.warnings.push_back(boundary.clock_note);
+  if (plan.to_apply.empty()) {
+    plan.warnings.push_back("nothing is to be applied: the base already stands at the boundary");
+  }
+  return plan;
+}
+
+}  // namespace tidemark

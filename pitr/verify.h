@@ -1,0 +1,34 @@
+// Re-reads everything and trusts nothing: frame and event checksums, SHA-256, transaction boundaries, GTID continuity from
+// segment to segment, footers, and the index against what was read.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "pitr/archive_view.h"
+
+namespace tidemark {
+
+struct VerifyFinding {
+  Code code = Code::kCorruption;  // kCorruption, kTruncated, kGap, kUnsupportedFormat, kIo
+  uint64_t segment = 0;           // 0: the archive as a whole
+  std::string message;
+};
+
+struct VerifyReport {
+  uint64_t segments = 0;
+  uint64_t transactions = 0;
+  uint64_t raw_bytes = 0;
+  uint64_t stored_bytes = 0;
+  GtidSet gtids;
+  std::vector<VerifyFinding> findings;  // empty: all is well. Recorded gaps are not findings.
+  std::vector<GapRecord> gaps;
+};
+
+// Goes on after a finding, so that one run names all damage. Works beside a running daemon: what was published when it
+// started is verified. `progress` is called after each segment; returning false interrupts (kInterrupted).
+Result<VerifyReport> VerifyArchive(ArchiveView& view, const std::function<bool(const VerifyReport&)>& progress);
+
+}  // namespace tidemark

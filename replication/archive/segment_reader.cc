@@ -1,0 +1,143 @@
+#include "replication/archive/segment_reader.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "replication/archive/zstd_frame.h"
+
+namespace tidemark {
+namespace {
+
+constexpr size_t kHeaderReadBytes = 4096;  // enough for most headers
+
+Result<std::vector<uint8_t>> ReadBytes(File& file, uint64_t offset, uint64_t size) {
+  std::vector<uint8_t> bytes(size);
+  TM_ASSIGN_OR_RETURN(size_t got, file.ReadAt(offset, bytes));
+  bytes.resize(got);
+  return bytes;
+}
+
+}  // namespace
+
+struct SegmentReader::State {
+  State(std::string the_path, std::unique_ptr<File> the_file)
+      : path(std::move(the_path)), file(std::move(the_file)), frames(*file, path) {}
+
+  Status ReadHeader(uint64_t size) {
+    // The second try has all that a header may have: what is short then is short in the file.
+    for (uint64_t wanted : {uint64_t{kHeaderReadBytes}, kSegmentHeaderBytesMax}) {
+      TM_ASSIGN_OR_RETURN(auto bytes, ReadBytes(*file, 0, std::min(wanted, size)));
+      size_t header_bytes = 0;
+      Result<SegmentHeader> decoded = DecodeSegmentHeader(bytes, &header_bytes);
+      if (decoded.ok()) {
+        header = std::move(*decoded);
+        frames_begin = header_bytes;
+        return OkStatus();
+      }
+      if (decoded.error().code() != Code::kTruncated || wanted >= size)
+        return Status(decoded.error()).WithContext(path);
+    }
+    return Status(Code::kTruncated, path + ": the segment's header is cut short");
+  }
+
+  // Finds the footer from the file's end. Only an I/O error is an error: a segment without a footer is an unsealed one.
+  Status ReadFooter(uint64_t size) {
+    frames_end = size;
+    if (size < frames_begin + kFooterTrailerBytes) return OkStatus();
+    TM_ASSIGN_OR_RETURN(auto trailer, ReadBytes(*file, size - kFooterTrailerBytes, kFooterTrailerBytes));
+    const uint64_t footer_bytes = FooterFrameBytes(trailer);
+    if (footer_bytes == 0) return OkStatus();
+    footer_damaged = true;
+    if (footer_bytes > size - frames_begin) return OkStatus();
+    TM_ASSIGN_OR_RETURN(auto bytes, ReadBytes(*file, size - footer_bytes, footer_bytes));
+    Result<SegmentFooter> decoded = DecodeSegmentFooter(bytes);
+    // A newer version's footer is not damage, and must not be taken for a missing one: recovery would rewrite it.
+    if (!decoded.ok() && decoded.error().code() == Code::kUnsupportedFormat && !decoded.error().hint().empty())
+      return Status(decoded.error()).WithContext(path);
+    if (!decoded.ok() || decoded->stored_bytes != size - footer_bytes) return OkStatus();
+    const bool frames_fit = decoded->frames.empty() || decoded->frames.front().stored_offset == frames_begin;
+    if (!frames_fit) return OkStatus();
+    footer_damaged = false;
+    sealed = true;
+    footer = std::move(*decoded);
+    frames_end = footer.stored_bytes;
+    return OkStatus();
+  }
+
+  const std::string path;
+  std::unique_ptr<File> file;
+  FrameReader frames;  // for ReadRaw
+  SegmentHeader header;
+  SegmentFooter footer;
+  bool sealed = false;
+  bool footer_damaged = false;
+  uint64_t frames_begin = 0;
+  uint64_t frames_end = 0;
+};
+
+Result<std::unique_ptr<SegmentReader>> SegmentReader::Open(FileSystem& files, const std::string& path) {
+  TM_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kRead));
+  TM_ASSIGN_OR_RETURN(uint64_t size, file->Size());
+  auto state = std::make_unique<State>(path, std::move(file));
+  TM_RETURN_IF_ERROR(state->ReadHeader(size));
+  TM_RETURN_IF_ERROR(state->ReadFooter(size));
+  return std::unique_ptr<SegmentReader>(new SegmentReader(std::move(state)));
+}
+
+SegmentReader::SegmentReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
+SegmentReader::~SegmentReader() = default;
+
+const std::string& SegmentReader::path() const { return state_->path; }
+const SegmentHeader& SegmentReader::header() const { return state_->header; }
+bool SegmentReader::sealed() const { return state_->sealed; }
+bool SegmentReader::footer_damaged() const { return state_->footer_damaged; }
+const SegmentFooter& SegmentReader::footer() const {
+  TM_CHECK(state_->sealed);
+  return state_->footer;
+}
+uint64_t SegmentReader::frames_begin() const { return state_->frames_begin; }
+uint64_t SegmentReader::frames_end() const { return state_->frames_end; }
+
+Status SegmentReader::ReadRaw(FramePlace frame, uint64_t raw_from, uint64_t raw_to, const Sink& sink) {
+  TM_CHECK(frame.raw_offset <= raw_from);
+  if (raw_from >= raw_to) return OkStatus();
+  FrameReader& frames = state_->frames;
+  // An unsealed segment may have grown since it was opened.
+  frames.Seek(frame.stored_offset, state_->sealed ? state_->frames_end : UINT64_MAX);
+  uint64_t raw = frame.raw_offset;
+  while (raw < raw_to) {
+    Status begun = frames.BeginFrame();
+    if (begun.code() == Code::kEndOfData)
+      return Status(Code::kTruncated, state_->path + " ends at raw offset " + std::to_string(raw) + ", before " +
+                                          std::to_string(raw_to));
+    TM_RETURN_IF_ERROR(begun);
+    FrameReader::Block block;
+    while (!block.last && raw < raw_to) {
+      TM_RETURN_IF_ERROR(frames.NextBlock(&block));
+      const uint64_t end = raw + block.raw.size();
+      const uint64_t from = std::max(raw, raw_from);
+      const uint64_t to = std::min(end, raw_to);
+      if (from < to) TM_RETURN_IF_ERROR(sink(block.raw.subspan(from - raw, to - from)));
+      raw = end;
+    }
+    // A frame that was flushed before it ended has nothing but its checksum left.
+    if (!block.last && state_->sealed && frames.AtEmptyLastBlock()) TM_RETURN_IF_ERROR(frames.NextBlock(&block));
+    if (block.last) TM_RETURN_IF_ERROR(frames.EndFrame());
+  }
+  return OkStatus();
+}
+
+Status SegmentReader::Walk(const Walker& walker) {
+  uint64_t end = state_->frames_end;
+  if (!state_->sealed) {
+    TM_ASSIGN_OR_RETURN(end, state_->file->Size());
+  }
+  const FrameWalk walk{
+      .on_block = [&](const FrameReader::Block& block,
+                      uint64_t stored_end) { return walker.on_block(block.raw, stored_end); },
+      .on_frame_end = walker.on_frame_end,
+  };
+  return WalkFrames(*state_->file, state_->path, state_->frames_begin, end, !state_->sealed, walk);
+}
+
+}  // namespace tidemark

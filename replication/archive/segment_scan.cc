@@ -1,0 +1,146 @@
+#include "replication/archive/segment_scan.h"
+
+#include "replication/archive/segment_catalog.h"
+#include "replication/archive/segment_recovery.h"
+#include "replication/event/stream_scanner.h"
+
+namespace tidemark {
+namespace {
+
+class FrameScan {
+ public:
+  FrameScan(SegmentReader& reader, int64_t commit_high_us)
+      : reader_(reader), scanner_(ScannerOptions{.expect_magic = true}), catalog_(reader.header(), commit_high_us) {
+    places_.push_back({.raw_offset = 0, .stored_offset = reader.frames_begin()});
+  }
+
+  Result<ScannedFrames> Run(const std::string& source_name) {
+    Status walked = reader_.Walk({
+        .on_block = [this](Bytes raw, uint64_t stored_end) { return OnBlock(raw, stored_end); },
+        .on_frame_end = [this](FramePlace, uint64_t raw_end, uint64_t stored_end) {
+          return OnFrameEnd(raw_end, stored_end);
+        },
+    });
+    if (!walked.ok() && walked.code() != Code::kTruncated) return walked;
+    if (reader_.sealed()) TM_RETURN_IF_ERROR(scan_error_);
+    return Finish(source_name, walked.ok());
+  }
+
+ private:
+  Status OnBlock(Bytes raw, uint64_t stored_end) {
+    raw_bytes_ += raw.size();
+    sha256_.Update(raw);
+    if (!scan_error_.ok()) return OkStatus();
+    const uint64_t whole_before = catalog_.whole_until();
+    Status fed = scanner_.FeedBytes(raw, [this](const ScannedEvent& event) {
+      catalog_.OnEvent(event);
+      return OkStatus();
+    });
+    // In the last, unfinished frame this is the tail; whether it is the last frame is not known yet.
+    if (!fed.ok()) scan_error_ = std::move(fed).WithContext(reader_.path());
+    if (catalog_.whole_until() > whole_before) whole_stored_ = stored_end;
+    return OkStatus();
+  }
+
+  Status OnFrameEnd(uint64_t raw_end, uint64_t stored_end) {
+    TM_RETURN_IF_ERROR(scan_error_);  // the frame's own checksum holds: it was written so
+    if (scanner_.in_event())
+      return Status(Code::kCorruption, reader_.path() + ": the frame that ends at stored offset " +
+                                           std::to_string(stored_end) + " ends inside an event");
+    catalog_.EndFrame(raw_end);
+    places_.push_back({.raw_offset = raw_end, .stored_offset = stored_end});
+    if (catalog_.whole_until() == raw_end) whole_stored_ = stored_end;
+    return OkStatus();
+  }
+
+  Result<ScannedFrames> Finish(const std::string& source_name, bool at_frame_end) {
+    ScannedFrames scanned;
+    scanned.whole = at_frame_end && scan_error_.ok() && !catalog_.in_transaction() && !scanner_.in_event();
+    scanned.frames_end = places_.back().stored_offset;
+    scanned.contents = catalog_.TakeBatch();
+    scanned.contents.source = source_name;
+    scanned.contents.segment.stored_bytes = whole_stored_;
+    for (FrameRecord& record : scanned.contents.frames)
+      record.place.stored_offset = places_[record.frame].stored_offset;
+    scanned.footer = catalog_.FooterSoFar();
+    if (scanned.whole) scanned.footer.raw_bytes = raw_bytes_;
+    scanned.footer.stored_bytes = scanned.frames_end;
+    scanned.footer.raw_sha256 = sha256_.Finish();
+    places_.pop_back();
+    scanned.footer.frames = std::move(places_);
+    return scanned;
+  }
+
+  SegmentReader& reader_;
+  StreamScanner scanner_;
+  SegmentCatalog catalog_;
+  Sha256 sha256_;
+  Status scan_error_;
+  std::vector<FramePlace> places_;  // of the frames, and of the one that would come next
+  uint64_t raw_bytes_ = 0;
+  uint64_t whole_stored_ = 0;
+};
+
+Status Differs(const SegmentReader& reader, const char* what) {
+  return Status(Code::kCorruption, reader.path() + ": its footer does not tell the truth about its " + what,
+                "restore this file from a copy");
+}
+
+Status CompareWithFooter(const SegmentReader& reader, const ScannedFrames& scanned, int64_t commit_high_us) {
+  const SegmentFooter& says = reader.footer();
+  const SegmentFooter& is = scanned.footer;
+  if (!scanned.whole) return Differs(reader, "last transaction: it is not whole");
+  if (says.raw_bytes != is.raw_bytes) return Differs(reader, "raw size");
+  if (says.raw_sha256 != is.raw_sha256) return Differs(reader, "SHA-256");
+  if (says.frames != is.frames) return Differs(reader, "frames");
+  if (says.transactions != is.transactions) return Differs(reader, "number of transactions");
+  if (says.gtids != is.gtids) return Differs(reader, "GTID set");
+  if (says.ends_source_file != is.ends_source_file) return Differs(reader, "last event");
+  if (says.first_commit_us != is.first_commit_us || says.last_commit_us != is.last_commit_us)
+    return Differs(reader, "commit times");
+  // A caller that looks at this segment alone (0) cannot know the highest time before it.
+  if (says.commit_high_us < is.commit_high_us || (commit_high_us != 0 && says.commit_high_us != is.commit_high_us))
+    return Differs(reader, "highest commit time");
+  return OkStatus();
+}
+
+// A footer written whole is not a torn one. (Its trailer is damaged: with a whole trailer the reader would have told.)
+Status CheckNoDamagedFooter(FileSystem& files, const std::string& path, uint64_t frames_end) {
+  TM_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kRead));
+  uint8_t preamble[18];
+  TM_ASSIGN_OR_RETURN(size_t got, file->ReadAt(frames_end, preamble));
+  if (got < sizeof(preamble) || LoadLittleEndian(preamble, 4) != kSkippableMagic) return OkStatus();
+  TM_ASSIGN_OR_RETURN(uint64_t size, file->Size());
+  if (frames_end + 8 + LoadLittleEndian(preamble + 4, 4) > size) return OkStatus();
+  return Status(Code::kCorruption, path + ": the footer at stored offset " + std::to_string(frames_end) + " is damaged",
+                "if it is the newest segment, starting tidemarkd writes the footer again");
+}
+
+}  // namespace
+
+Result<ScannedFrames> ScanFrames(SegmentReader& reader, const std::string& source_name, int64_t commit_high_us) {
+  return FrameScan(reader, commit_high_us).Run(source_name);
+}
+
+Result<SegmentContents> ScanSegment(FileSystem& files, const std::string& path, const std::string& source_name,
+                                    int64_t commit_high_us) {
+  TM_ASSIGN_OR_RETURN(auto reader, SegmentReader::Open(files, path));
+  if (reader->footer_damaged())
+    return Status(Code::kCorruption, path + ": the footer at its end is damaged",
+                  "if it is the newest segment, starting tidemarkd writes the footer again");
+  TM_ASSIGN_OR_RETURN(ScannedFrames scanned, ScanFrames(*reader, source_name, commit_high_us));
+  SegmentRecord& segment = scanned.contents.segment;
+  if (!reader->sealed()) {
+    TM_RETURN_IF_ERROR(CheckNoDamagedFooter(files, path, scanned.frames_end));
+    return std::move(scanned.contents);
+  }
+  TM_RETURN_IF_ERROR(CompareWithFooter(*reader, scanned, commit_high_us));
+  segment.sealed = true;
+  segment.reason = reader->footer().reason;
+  segment.commit_high_us = reader->footer().commit_high_us;
+  TM_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kRead));
+  TM_ASSIGN_OR_RETURN(segment.stored_bytes, file->Size());
+  return std::move(scanned.contents);
+}
+
+}  // namespace tidemark

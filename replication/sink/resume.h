@@ -1,0 +1,24 @@
+// Where archiving goes on: read from the segments on disk alone (invariant 2), after cutting the last one's tail if a
+// crash, a failed write or a broken connection left it unsealed. The one path for all three (invariant 3).
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "replication/archive/archive_directory.h"
+#include "replication/archive/segment_recovery.h"
+#include "replication/base/clock.h"
+#include "replication/sink/session.h"
+
+namespace tidemark {
+
+struct Recovery {
+  ResumePoint resume;
+  std::optional<SegmentContents> sealed;  // the segment that had to be recovered and is sealed now
+  uint64_t cut_bytes = 0;                 // unacknowledged stored bytes thrown away
+};
+
+// The caller holds the archive's lock, and no pipeline of this source is alive.
+Result<Recovery> RecoverSource(ArchiveDirectory& archive, Clock& clock, const std::string& source);
+
+}  // namespace tidemark

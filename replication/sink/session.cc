@@ -1,0 +1,186 @@
+#include "replication/sink/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "replication/event/control_events.h"
+
+namespace tidemark {
+namespace {
+
+// The sender's copy of an event, or one it made up: not in the source's file at this place.
+bool MadeUpBySender(const EventHeader& header) { return header.artificial() || header.log_pos == 0; }
+
+}  // namespace
+
+Session::Session(std::string source_name, ResumePoint resume, SessionLimits limits)
+    : source_name_(std::move(source_name)), limits_(limits), resume_(std::move(resume)) {}
+
+void Session::OnConnected(const Uuid& server_uuid, const GapRecord& gap) {
+  server_uuid_ = server_uuid;
+  stream_file_.clear();
+  stream_position_ = 0;
+  head_.clear();
+  if (gap.missing.empty()) return;
+  gap_.missing.Add(gap.missing);
+  gap_.reason = gap.reason;
+  gap_.noticed_us = gap.noticed_us;
+  resume_.executed.Add(gap.missing);
+}
+
+void Session::OnDisconnected() {
+  TM_CHECK(!in_transaction_);
+  stream_file_.clear();
+  head_.clear();
+}
+
+void Session::OnSealed() { segment_.reset(); }
+
+Result<SessionAction> Session::OnEvent(Bytes bytes, const ScannedEvent& event) {
+  SessionAction action;
+  switch (event.role) {
+    case EventRole::kHeartbeat:
+      return action;
+    case EventRole::kRotate:
+      TM_RETURN_IF_ERROR(OnRotate(bytes, event, &action));
+      return action;
+    case EventRole::kFormatDescription:
+      OnFormatDescription(bytes, event);
+      return action;
+    case EventRole::kPreviousGtids:
+      if (!head_.empty() && !MadeUpBySender(event.header)) {
+        head_.append(AsText(bytes));
+        stream_position_ += bytes.size();
+      }
+      return action;
+    case EventRole::kStop:
+      TM_RETURN_IF_ERROR(Archive(bytes, event, &action));
+      if (action.archive) action.seal_after = SealReason::kRotation;
+      break;
+    case EventRole::kTransaction:
+    case EventRole::kBetween:
+      if (event.role == EventRole::kBetween && MadeUpBySender(event.header)) return action;
+      TM_RETURN_IF_ERROR(Archive(bytes, event, &action));
+      if (action.archive && !in_transaction_ && segment_->raw_bytes >= limits_.segment_raw_bytes_max)
+        action.seal_after = SealReason::kSize;
+      break;
+  }
+  if (action.seal_after) segment_.reset();
+  return action;
+}
+
+Status Session::OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* action) {
+  TM_ASSIGN_OR_RETURN(Rotate rotate, ParseRotate(EventBody(event.head, event.checksum)));
+  if (in_transaction_)
+    return Status(Code::kCorruption, "the source left " + stream_file_ + " for " + rotate.next_file + " inside a transaction");
+  if (!MadeUpBySender(event.header)) {
+    TM_RETURN_IF_ERROR(Archive(bytes, event, action));
+    if (action->archive) {
+      action->seal_after = SealReason::kRotation;
+      segment_.reset();
+      resume_.place = {server_uuid_, rotate.next_file, 0};
+    }
+    return OkStatus();
+  }
+  action->file_ended = !stream_file_.empty() && stream_file_ != rotate.next_file;
+  stream_file_ = rotate.next_file;
+  stream_position_ = rotate.position;
+  head_.clear();
+  return OkStatus();
+}
+
+void Session::OnFormatDescription(Bytes bytes, const ScannedEvent& event) {
+  format_description_ = AsText(bytes);
+  head_.clear();
+  // Only the file's own copy, met at the file's beginning, can open a native segment.
+  if (MadeUpBySender(event.header) || stream_position_ != kBinlogMagicSize) return;
+  head_.assign(reinterpret_cast<const char*>(kBinlogMagic), kBinlogMagicSize);
+  head_.append(AsText(bytes));
+  stream_position_ += bytes.size();
+}
+
+// Where the event begins in the source's file. The sender may skip transactions we have; log_pos then jumps forward.
+// log_pos has 32 bits only and wraps in files beyond 4 GiB.
+Result<uint64_t> Session::PlaceEvent(const ScannedEvent& event) const {
+  const uint64_t size = event.header.size;
+  const uint64_t expected_end = stream_position_ + size;
+  if (static_cast<uint32_t>(expected_end) == event.header.log_pos) return stream_position_;
+  if (in_transaction_)
+    return Status(Code::kCorruption, "an event in " + stream_file_ + " ends at position " +
+                                         std::to_string(event.header.log_pos) + " where " +
+                                         std::to_string(static_cast<uint32_t>(expected_end)) +
+                                         " was expected: the source skipped bytes inside a transaction");
+  uint64_t end = (expected_end & ~uint64_t{0xFFFFFFFF}) | event.header.log_pos;
+  if (end < expected_end) end += uint64_t{1} << 32;
+  return end - size;
+}
+
+bool Session::Have(uint64_t begin) const {
+  return resume_.place.server_uuid == server_uuid_ && resume_.place.file == stream_file_ &&
+         begin < resume_.place.position;
+}
+
+Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* action) {
+  if (stream_file_.empty())
+    return Status(Code::kCorruption, "the source sent an event before it said which file it is in");
+  TM_ASSIGN_OR_RETURN(const uint64_t begin, PlaceEvent(event));
+  const uint64_t end = begin + event.header.size;
+  if (!in_transaction_ && Have(begin)) {
+    if (event.role == EventRole::kTransaction)
+      return Status(Code::kCorruption, "the source sent a transaction at " + stream_file_ + " position " +
+                                           std::to_string(begin) + " that the archive already has");
+    stream_position_ = end;
+    return OkStatus();
+  }
+  if (event.finished != nullptr && resume_.executed.Contains(event.finished->gtid))
+    return Status(Code::kCorruption, "the source sent transaction " + event.finished->gtid.ToString() +
+                                         ", which the archive already has, again");
+
+  const bool follows = segment_ && segment_->file == stream_file_ && segment_->next_position == begin && gap_.missing.empty();
+  if (!follows) {
+    TM_CHECK(!in_transaction_);
+    if (segment_) action->seal_before = SealReason::kSourceChange;
+    TM_ASSIGN_OR_RETURN(action->begin, StartSegment(begin, event));
+  }
+  action->archive = true;
+  head_.clear();
+  segment_->next_position = end;
+  segment_->raw_bytes += bytes.size();
+  action->raw_end = segment_->raw_bytes;
+  stream_position_ = end;
+  in_transaction_ = event.role == EventRole::kTransaction && event.finished == nullptr;
+  if (event.finished != nullptr) {
+    resume_.executed.Add(event.finished->gtid);
+    resume_.commit_high_us = std::max(resume_.commit_high_us, event.finished->immediate_commit_us);
+  }
+  if (!in_transaction_) resume_.place = {server_uuid_, stream_file_, end};
+  return OkStatus();
+}
+
+Result<SegmentStart> Session::StartSegment(uint64_t begin, const ScannedEvent& event) {
+  if (format_description_.empty())
+    return Status(Code::kCorruption, "the source sent an event before its format description");
+  SegmentStart start;
+  SegmentHeader& header = start.header;
+  header.number = resume_.next_segment++;
+  header.source_name = source_name_;
+  header.server_uuid = server_uuid_;
+  header.source_file = stream_file_;
+  header.previous = resume_.executed;
+  header.gap = std::exchange(gap_, {});
+  const bool native = !head_.empty() && begin == stream_position_ && !Have(kBinlogMagicSize);
+  if (native) {
+    start.file_head = std::move(head_);
+  } else {
+    start.prefix.assign(reinterpret_cast<const char*>(kBinlogMagic), kBinlogMagicSize);
+    start.prefix += format_description_;
+    const EventStamp stamp{event.header.timestamp, event.header.server_id, 0, kEventFlagArtificial};
+    start.prefix += EncodePreviousGtids(header.previous, stamp, event.checksum);
+    header.prefix_bytes = static_cast<uint32_t>(start.prefix.size());
+    header.source_start = begin;
+  }
+  segment_ = OpenSegment{stream_file_, begin, start.prefix.size() + start.file_head.size()};
+  return start;
+}
+
+}  // namespace tidemark

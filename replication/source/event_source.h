@@ -1,0 +1,52 @@
+// Where events come from, as the sink sees it: a real source (mysql_event_source.h) or a scripted
+// one in tests.
+//
+// One thread calls Connect, StartDump, Next and Disconnect; any thread may call Interrupt at any
+// time during the object's life. The order is Connect → StartDump → Next… → (Connect again |
+// Disconnect). Holds nothing durable.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "replication/base/bytes.h"
+#include "replication/base/status.h"
+#include "replication/event/gtid_set.h"
+#include "replication/source/source_facts.h"
+
+namespace tidemark {
+
+struct DumpRequest {
+  GtidSet exclude;           // what we have: the source sends everything else
+  bool by_position = false;  // instead: `file` from `position` on, whatever its GTIDs
+  std::string file;
+  uint64_t position = 4;      // must fit 32 bits, COM_BINLOG_DUMP has no more
+  bool non_blocking = false;  // end the stream at the source's end instead of waiting for more
+  uint32_t server_id = 0;     // ours, not 0
+  Uuid our_uuid;
+  int64_t heartbeat_us = 0;  // period of the source's heartbeats; at least 1000
+};
+
+class EventSource {
+ public:
+  virtual ~EventSource() = default;
+
+  // Logs in, on a fresh connection each time, and asks for the facts.
+  virtual Result<SourceFacts> Connect() = 0;
+  virtual Status StartDump(const DumpRequest& request) = 0;
+
+  // The next event whole, header to checksum, without the protocol's leading byte: real ones,
+  // artificial Rotates, format descriptions and heartbeats alike. Valid until the next call.
+  // kEndOfData: a non-blocking dump is through. kSourceUnavailable: the link broke, or nothing came
+  // for kHeartbeatsPerReadTimeout heartbeats. kGap, kDivergence, kSourceRefused: the source's
+  // verdict on the request; it comes here, not from StartDump. kInterrupted. After an error the
+  // only way on is Connect.
+  virtual Result<Bytes> Next() = 0;
+
+  // Makes a blocked Next return kInterrupted, and every later Connect, StartDump and Next too:
+  // meant for stopping.
+  virtual void Interrupt() = 0;
+  virtual void Disconnect() = 0;
+};
+
+}  // namespace tidemark

@@ -1,0 +1,36 @@
+// What a source says about itself at one moment: who it is, what it has, what it has thrown away.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "replication/base/status.h"
+#include "replication/event/gtid_set.h"
+#include "replication/source/connection.h"
+
+namespace tidemark {
+
+struct SourceBinlog {
+  std::string name;
+  uint64_t bytes = 0;
+};
+
+struct SourceFacts {
+  Uuid server_uuid;
+  uint32_t server_id = 0;
+  std::string version;          // "9.7.4"
+  uint32_t version_number = 0;  // 90704
+  GtidSet gtid_executed;
+  GtidSet gtid_purged;
+  std::vector<SourceBinlog> binlogs;  // oldest first, the active one last; read after the GTID sets
+  bool binlogs_visible = false;       // false: no binary log, or no REPLICATION CLIENT privilege
+  std::string tls_cipher;             // empty: the connection is not encrypted
+};
+
+// kSourceRefused for a MariaDB, kSourceUnavailable if the link breaks.
+Result<SourceFacts> GatherFacts(Connection& connection);
+
+Status RefuseMariaDb(const std::string& endpoint, const std::string& version);
+
+}  // namespace tidemark

@@ -1,0 +1,122 @@
+#include "tools/cli/command.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "tools/daemon_config.h"
+
+namespace tidemark::cli {
+
+Result<std::string> Context::ArchivePath() const {
+  if (!archive.empty()) return archive;
+  if (PosixFileSystem().Exists(kDefaultConfigPath)) {
+    TM_ASSIGN_OR_RETURN(DaemonConfig config, LoadDaemonConfig(kDefaultConfigPath));
+    return config.archive;
+  }
+  return Status(Code::kUsage, "no archive is named", "use --archive DIR or set TIDEMARK_ARCHIVE");
+}
+
+Result<std::unique_ptr<ArchiveView>> Context::OpenView() const {
+  TM_ASSIGN_OR_RETURN(std::string path, ArchivePath());
+  return ArchiveView::Open(PosixFileSystem(), path, source);
+}
+
+void TargetFlags::AddTo(CLI::App& command) {
+  auto* group = command.add_option_group("target", "Exactly one of");
+  group->add_option("--before-gtid", before_gtid, "stop right before this transaction")->type_name("GTID");
+  group->add_option("--through-gtid", through_gtid, "stop right after this transaction")->type_name("GTID");
+  group->add_option("--before-time", before_time, "the last state before this moment (RFC 3339 with a zone)")->type_name("TIME");
+  group->add_option("--through-time", through_time, "the state including this moment (RFC 3339 with a zone)")->type_name("TIME");
+  group->add_flag("--latest", latest, "everything the archive has");
+  group->require_option(1);
+}
+
+Result<Target> TargetFlags::Parse() const {
+  Target target;
+  if (latest) return target;
+  const bool by_gtid = !before_gtid.empty() || !through_gtid.empty();
+  target.edge = !before_gtid.empty() || !before_time.empty() ? Edge::kBefore : Edge::kThrough;
+  target.kind = by_gtid ? TargetKind::kGtid : TargetKind::kTime;
+  if (by_gtid) {
+    TM_ASSIGN_OR_RETURN(target.gtid, Gtid::Parse(target.edge == Edge::kBefore ? before_gtid : through_gtid));
+  } else {
+    TM_ASSIGN_OR_RETURN(target.time_us, ParseTime(target.edge == Edge::kBefore ? before_time : through_time));
+  }
+  return target;
+}
+
+void PrintJson(const Json& json) {
+  const std::string text = json.dump(2, ' ', false, Json::error_handler_t::replace);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fputc('\n', stdout);
+}
+
+std::string FormatBytes(uint64_t bytes) {
+  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
+  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
+
+std::string FormatCount(uint64_t count) {
+  std::string digits = std::to_string(count);
+  for (size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
+  return digits;
+}
+
+std::string FormatDuration(double seconds) {
+  if (seconds < 60) return fmt::format("{:.1f} s", seconds);
+  const auto whole = static_cast<uint64_t>(seconds);
+  if (whole < 3600) return fmt::format("{}m{:02}s", whole / 60, whole % 60);
+  return fmt::format("{}h{:02}m", whole / 3600, whole % 3600 / 60);
+}
+
+struct Progress::State {
+  using Time = std::chrono::steady_clock;
+  std::string what, unit;
+  bool terminal = false;
+  bool silent = false;
+  bool printed = false;
+  Time::time_point begun = Time::now();
+  Time::time_point last{};
+
+  std::string Amount(uint64_t amount) const { return unit == "bytes" ? FormatBytes(amount) : FormatCount(amount) + " " + unit; }
+};
+
+Progress::Progress(const Context& context, std::string what, std::string unit) : state_(std::make_unique<State>()) {
+  state_->what = std::move(what);
+  state_->unit = std::move(unit);
+  state_->terminal = ::isatty(STDERR_FILENO) != 0;
+  state_->silent = context.json && !state_->terminal;
+  state_->last = state_->begun;
+}
+
+Progress::~Progress() { Finish(); }
+
+void Progress::Update(uint64_t done, uint64_t total) {
+  const auto now = State::Time::now();
+  const auto pause = state_->terminal ? std::chrono::milliseconds(100) : std::chrono::milliseconds(5000);
+  if (state_->silent || now - state_->last < pause) return;
+  state_->last = now;
+  const double seconds = std::chrono::duration<double>(now - state_->begun).count();
+  const double rate = static_cast<double>(done) / std::max(seconds, 1e-3);
+  std::string line = fmt::format("{}: {}", state_->what, state_->Amount(done));
+  if (total > 0) line += fmt::format(" of {} ({:.0f} %)", state_->Amount(total), 100.0 * static_cast<double>(done) / static_cast<double>(total));
+  line += fmt::format(", {}/s", state_->Amount(static_cast<uint64_t>(rate)));
+  if (total > done && rate > 0) line += ", " + FormatDuration(static_cast<double>(total - done) / rate) + " left";
+  if (state_->terminal) std::fprintf(stderr, "\r\x1b[K%s", line.c_str());
+  else std::fprintf(stderr, "%s\n", line.c_str());
+  std::fflush(stderr);
+  state_->printed = true;
+}
+
+void Progress::Finish() {
+  if (state_->printed && state_->terminal) std::fprintf(stderr, "\r\x1b[K");
+  state_->printed = false;
+}
+
+}  // namespace tidemark::cli

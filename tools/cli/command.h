@@ -1,0 +1,73 @@
+// What every subcommand of pitr shares: the global options, how results and errors are printed, progress, and signals.
+// One file per subcommand; each adds itself to the app and returns a Status, which main turns into an exit code.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "pitr/archive_view.h"
+#include "pitr/target.h"
+
+namespace tidemark::cli {
+
+using Json = nlohmann::ordered_json;
+
+struct Context {
+  std::string archive;  // --archive, TIDEMARK_ARCHIVE, or the default configuration's
+  std::string source;   // --source; may be empty if the archive has just one
+  bool json = false;
+
+  Result<std::string> ArchivePath() const;
+  Result<std::unique_ptr<ArchiveView>> OpenView() const;
+};
+
+// A subcommand's action; set by its Add… function, run by main after parsing.
+using Action = std::function<Status()>;
+
+void AddStatus(CLI::App& app, Context& context, Action* action);
+void AddTimeline(CLI::App& app, Context& context, Action* action);
+void AddSegments(CLI::App& app, Context& context, Action* action);
+void AddLocate(CLI::App& app, Context& context, Action* action);
+void AddPlan(CLI::App& app, Context& context, Action* action);
+void AddRestore(CLI::App& app, Context& context, Action* action);
+void AddExport(CLI::App& app, Context& context, Action* action);
+void AddVerify(CLI::App& app, Context& context, Action* action);
+void AddIndex(CLI::App& app, Context& context, Action* action);
+void AddCheck(CLI::App& app, Context& context, Action* action);
+
+// The five ways to name a restore target, of which exactly one must be given.
+struct TargetFlags {
+  std::string before_gtid, through_gtid, before_time, through_time;
+  bool latest = false;
+
+  void AddTo(CLI::App& command);
+  Result<Target> Parse() const;
+};
+
+void PrintJson(const Json& json);
+std::string FormatBytes(uint64_t bytes);      // "1.2 GiB"
+std::string FormatCount(uint64_t count);      // "1,234,567"
+std::string FormatDuration(double seconds);   // "1h02m", "3m05s", "12.3 s"
+
+// True once SIGINT or SIGTERM has come: long work asks it and ends in an orderly way.
+bool Interrupted();
+
+// Progress of long work: a line that rewrites itself on a terminal, a plain line now and then elsewhere; on stderr.
+// Silent with --json unless stderr is a terminal.
+class Progress {
+ public:
+  Progress(const Context& context, std::string what, std::string unit);
+  ~Progress();
+  void Update(uint64_t done, uint64_t total);  // total 0: unknown
+  void Finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tidemark::cli

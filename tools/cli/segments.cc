@@ -1,0 +1,39 @@
+// pitr segments: the files, one line each.
+#include <fmt/format.h>
+
+#include "pitr/json.h"
+#include "tools/cli/command.h"
+
+namespace tidemark::cli {
+namespace {
+
+Status Run(const Context& context) {
+  TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
+  Json list = Json::array();
+  for (const SegmentRecord& segment : view->segments()) {
+    Json json = ToJson(segment);
+    json["path"] = view->archive().SegmentPath(view->source(), segment.header.number);
+    list.push_back(std::move(json));
+  }
+  if (context.json) {
+    PrintJson({{"source", view->source()}, {"segments", list}});
+    return OkStatus();
+  }
+  fmt::print("{:>8}  {:<18} {:>12} {:>10} {:>10}  {:<9} {:<27}  {}\n", "SEGMENT", "SOURCE FILE", "TRANSACTIONS", "BINLOG", "STORED",
+             "STATE", "LAST COMMIT", "GTIDS");
+  for (const SegmentRecord& segment : view->segments())
+    fmt::print("{:>8}  {:<18} {:>12} {:>10} {:>10}  {:<9} {:<27}  {}\n", segment.header.number, segment.header.source_file,
+               FormatCount(segment.transactions), FormatBytes(segment.raw_bytes), FormatBytes(segment.stored_bytes),
+               segment.sealed ? SealReasonName(segment.reason) : "open",
+               segment.transactions == 0 ? "-" : FormatTime(segment.last_commit_us), segment.gtids.ToString());
+  return OkStatus();
+}
+
+}  // namespace
+
+void AddSegments(CLI::App& app, Context& context, Action* action) {
+  auto* command = app.add_subcommand("segments", "the segment files and what is in them");
+  command->callback([&context, action] { *action = [&context] { return Run(context); }; });
+}
+
+}  // namespace tidemark::cli

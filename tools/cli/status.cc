@@ -1,0 +1,107 @@
+// pitr status: what the archive has of each source, up to when, and whether anything is missing.
+#include <fmt/format.h>
+
+#include "pitr/json.h"
+#include "tools/cli/command.h"
+
+namespace tidemark::cli {
+namespace {
+
+// What the daemon says of itself; empty if no daemon holds the archive (its last words would be stale).
+Json DaemonState(ArchiveDirectory& archive, const std::string& source) {
+  if (archive.files().LockHolder(JoinPath(archive.root(), "LOCK")) == 0) return nullptr;
+  const std::string path = JoinPath(JoinPath(archive.root(), source), "daemon.json");
+  Result<std::string> text = ReadSmallFile(archive.files(), path, 1 << 20);
+  if (!text.ok()) return nullptr;
+  return Json::parse(*text, nullptr, false);
+}
+
+Json SourceStatus(ArchiveView& view) {
+  const Coverage coverage = view.ComputeCoverage();
+  uint64_t transactions = 0, raw = 0, stored = 0;
+  const SegmentRecord* first = nullptr;
+  const SegmentRecord* last = nullptr;
+  for (const SegmentRecord& segment : view.segments()) {
+    transactions += segment.transactions;
+    raw += segment.raw_bytes;
+    stored += segment.stored_bytes;
+    if (segment.transactions == 0) continue;
+    if (first == nullptr) first = &segment;
+    last = &segment;
+  }
+  Json json = {{"source", view.source()},   {"transactions", transactions}, {"segments", view.segments().size()},
+               {"raw_bytes", raw},          {"stored_bytes", stored}};
+  json["first_commit"] = first != nullptr ? TimeToJson(first->first_commit_us) : Json(nullptr);
+  json["last_commit"] = last != nullptr ? TimeToJson(last->last_commit_us) : Json(nullptr);
+  json["coverage"] = ToJson(coverage);
+  if (!view.segments().empty()) {
+    const SegmentHeader& header = view.segments().back().header;
+    json["server_uuid"] = header.server_uuid.ToString();
+    json["source_file"] = header.source_file;
+    json["source_position"] = header.source_start + view.segments().back().raw_bytes - header.prefix_bytes;
+  }
+  return json;
+}
+
+void PrintSource(const Json& json) {
+  const auto text = [](const Json& value) { return value.is_null() ? std::string("-") : value.at("time").get<std::string>(); };
+  const uint64_t raw = json.at("raw_bytes"), stored = json.at("stored_bytes");
+  const Json& coverage = json.at("coverage");
+  fmt::print("source        {}\n", json.at("source").get<std::string>());
+  if (const Json& daemon = json.at("daemon"); daemon.is_object()) {
+    fmt::print("daemon        {} (pid {})\n", daemon.value("state", "?"), daemon.value("pid", 0));
+    if (daemon.contains("error"))
+      fmt::print("  error       {}\n", daemon.at("error").value("message", ""));
+  } else {
+    fmt::print("daemon        not running: nothing is being archived\n");
+  }
+  fmt::print("transactions  {}\n", FormatCount(json.at("transactions")));
+  fmt::print("segments      {}, {} of binlog in {}{}\n", json.at("segments").get<uint64_t>(), FormatBytes(raw),
+             FormatBytes(stored), raw == 0 ? "" : fmt::format(" ({:.1f} %)", 100.0 * static_cast<double>(stored) / static_cast<double>(raw)));
+  fmt::print("commits       {} .. {}\n", text(json.at("first_commit")), text(json.at("last_commit")));
+  fmt::print("archived      {}\n", coverage.at("archived").get<std::string>());
+  const std::string before = coverage.at("before");
+  fmt::print("needs a base  {}\n", before.empty() ? "no: the archive begins with the source's first transaction"
+                                                  : "that has at least " + before);
+  const Json& gaps = coverage.at("gaps");
+  if (gaps.empty()) fmt::print("gaps          none\n");
+  for (const Json& gap : gaps)
+    fmt::print("GAP           {}: {}\n", gap.at("missing").get<std::string>(), gap.at("reason").get<std::string>());
+  if (json.contains("index_note")) fmt::print("index         {}\n", json.at("index_note").get<std::string>());
+}
+
+Status Run(const Context& context) {
+  TM_ASSIGN_OR_RETURN(std::string path, context.ArchivePath());
+  ArchiveDirectory archive(PosixFileSystem(), path);
+  TM_RETURN_IF_ERROR(archive.CheckExists());
+  std::vector<std::string> names = {context.source};
+  if (context.source.empty()) {
+    TM_ASSIGN_OR_RETURN(names, archive.Sources());
+  }
+  Json sources = Json::array();
+  for (const std::string& name : names) {
+    TM_ASSIGN_OR_RETURN(auto view, ArchiveView::Open(PosixFileSystem(), path, name));
+    Json json = SourceStatus(*view);
+    json["daemon"] = DaemonState(archive, view->source());
+    sources.push_back(std::move(json));
+  }
+  if (context.json) {
+    PrintJson({{"archive", path}, {"sources", sources}});
+    return OkStatus();
+  }
+  fmt::print("archive       {}\n", path);
+  for (const Json& source : sources) {
+    fmt::print("\n");
+    PrintSource(source);
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+void AddStatus(CLI::App& app, Context& context, Action* action) {
+  auto* command = app.add_subcommand("status", "what the archive has, up to when, and what is missing");
+  command->callback([&context, action] { *action = [&context] { return Run(context); }; });
+}
+
+}  // namespace tidemark::cli

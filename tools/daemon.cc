@@ -1,0 +1,131 @@
+#include "tools/daemon.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "index/index.h"
+#include "replication/source/mysql_event_source.h"
+
+namespace tidemark {
+namespace {
+
+// Index after segments (invariant 1). One index serves all sources, and takes one writer at a time.
+class IndexingListener : public DurableListener {
+ public:
+  explicit IndexingListener(Index& index) : index_(index) {}
+  Status OnDurable(const DurableBatch& batch) override {
+    std::lock_guard lock(mutex_);
+    return index_.Apply(batch);
+  }
+
+ private:
+  std::mutex mutex_;
+  Index& index_;
+};
+
+// One source at work.
+struct Worker {
+  std::string name;
+  std::unique_ptr<SourceArchiver> archiver;
+  std::thread thread;
+  Status result;
+  std::atomic<bool> finished = false;
+  std::string published;  // what daemon.json says without the time
+};
+
+void PublishState(ArchiveDirectory& archive, Worker& worker) {
+  const ArchiverStatus status = worker.archiver->status();
+  nlohmann::ordered_json state = {{"pid", ::getpid()},
+                                  {"state", ArchiverStateName(status.state)},
+                                  {"connections", status.connections},
+                                  {"server_version", status.server_version}};
+  if (!status.last_error.ok())
+    state["error"] = {{"code", CodeName(status.last_error.code())},
+                      {"message", status.last_error.message()},
+                      {"hint", status.last_error.hint()}};
+  std::string text = state.dump(2) + "\n";
+  if (text == worker.published) return;
+  const std::string path = JoinPath(JoinPath(archive.root(), worker.name), "daemon.json");
+  if (!(std::ofstream(path + ".new") << text) || ::rename((path + ".new").c_str(), path.c_str()) != 0) return;
+  worker.published = std::move(text);
+}
+
+// An index that is damaged or of another version is made anew: it is derived.
+Result<std::unique_ptr<Index>> OpenOrRebuildIndex(ArchiveDirectory& archive) {
+  Result<std::unique_ptr<Index>> index = Index::OpenForWriting(archive.IndexPath());
+  if (index.ok() || index.error().code() != Code::kCorruption) return index;
+  spdlog::warn("the index is damaged and is made anew from the segments: {}", index.error().message());
+  TM_ASSIGN_OR_RETURN(HealReport report, RebuildIndex(archive, [](const HealReport&) {}));
+  spdlog::info("index rebuilt from {} segments", report.segments_scanned);
+  return Index::OpenForWriting(archive.IndexPath());
+}
+
+Status Heal(Index& index, ArchiveDirectory& archive, const std::string& source) {
+  TM_ASSIGN_OR_RETURN(HealReport report, HealIndex(index, archive, source, [](const HealReport&) {}));
+  if (report.segments_scanned > 0)
+    spdlog::info("[{}] index brought up to date: {} segments read again, {} were current", source, report.segments_scanned,
+                 report.segments_current);
+  return OkStatus();
+}
+
+void WaitForEnd(ArchiveDirectory& archive, std::vector<std::unique_ptr<Worker>>& workers, bool once,
+                const std::atomic<int>& stop) {
+  for (;;) {
+    bool all_finished = true;
+    for (auto& worker : workers) {
+      PublishState(archive, *worker);
+      all_finished = all_finished && worker->finished;
+    }
+    if (stop != 0 || (once && all_finished)) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+}  // namespace
+
+Status RunDaemon(const DaemonConfig& config, const DaemonOptions& options, const std::atomic<int>& stop) {
+  ArchiveDirectory archive(PosixFileSystem(), config.archive);
+  TM_ASSIGN_OR_RETURN(auto lock, archive.LockForWriting());
+  TM_ASSIGN_OR_RETURN(auto index, OpenOrRebuildIndex(archive));
+  IndexingListener listener(*index);
+
+  std::vector<std::unique_ptr<Worker>> workers;
+  for (const SourceConfig& source : config.sources) {
+    auto worker = std::make_unique<Worker>();
+    worker->name = source.archiver.source;
+    worker->archiver = std::make_unique<SourceArchiver>(archive, std::make_unique<MySqlEventSource>(source.connection),
+                                                        SystemClock(), listener, source.archiver);
+    TM_RETURN_IF_ERROR(worker->archiver->Prepare());
+    TM_RETURN_IF_ERROR(Heal(*index, archive, worker->name));
+    workers.push_back(std::move(worker));
+  }
+  for (auto& worker : workers)
+    worker->thread = std::thread([&worker = *worker, once = options.once] {
+      worker.result = once ? worker.archiver->RunOnce() : worker.archiver->Run();
+      worker.finished = true;
+    });
+  spdlog::info("tidemarkd archives {} source(s) into {}", workers.size(), config.archive);
+  WaitForEnd(archive, workers, options.once, stop);
+  if (stop != 0) spdlog::info("stopping on signal {}", stop.load());
+
+  Status result;
+  for (auto& worker : workers) worker->archiver->Stop();
+  for (auto& worker : workers) {
+    worker->thread.join();
+    PublishState(archive, *worker);
+    if (worker->result.ok()) continue;
+    spdlog::error("[{}] {}", worker->name, worker->result.message());
+    if (result.ok()) result = worker->result;
+  }
+  TM_RETURN_IF_ERROR(index->Flush());
+  spdlog::info("stopped; everything archived is sealed");
+  return result;
+}
+
+}  // namespace tidemark

@@ -1,0 +1,154 @@
+#include "tools/daemon_config.h"
+
+#include <initializer_list>
+#include <limits>
+#include <set>
+#include <string_view>
+#include <toml.hpp>
+
+namespace tidemark {
+namespace {
+
+// Reads the keys of one table. The first thing found wrong is kept and reported at the end, so that reading stays flat.
+class Table {
+ public:
+  Table(const toml::value& value, std::string name) : value_(value), name_(std::move(name)) {}
+
+  void Text(const char* key, std::string* out) {
+    const toml::value* found = Find(key);
+    if (found == nullptr) return;
+    if (!found->is_string()) return Complain(*found, key, "must be a string");
+    *out = found->as_string().str;
+  }
+  void Flag(const char* key, bool* out) {
+    const toml::value* found = Find(key);
+    if (found == nullptr) return;
+    if (!found->is_boolean()) return Complain(*found, key, "must be true or false");
+    *out = found->as_boolean();
+  }
+  template <typename Integer>
+  void Number(const char* key, int64_t min, int64_t max, Integer* out, int64_t unit = 1) {
+    const toml::value* found = Find(key);
+    if (found == nullptr) return;
+    if (!found->is_integer() || found->as_integer() < min || found->as_integer() > max)
+      return Complain(*found, key, "must be a whole number from " + std::to_string(min) + " to " + std::to_string(max));
+    *out = static_cast<Integer>(found->as_integer() * unit);
+  }
+  const toml::value* Find(const char* key) {
+    known_.insert(key);
+    return value_.contains(key) ? &value_.at(key) : nullptr;
+  }
+  void Complain(const toml::value& where, const std::string& key, const std::string& what) {
+    if (status_.ok())
+      status_ = Status(Code::kUsage, where.location().file_name() + ":" + std::to_string(where.location().line()) + ": " +
+                                         name_ + key + " " + what);
+  }
+  Status Finish() {
+    for (const auto& [key, value] : value_.as_table())
+      if (!known_.contains(key)) Complain(value, key, "is not a setting that tidemarkd knows");
+    return status_;
+  }
+
+ private:
+  const toml::value& value_;
+  const std::string name_;
+  std::set<std::string, std::less<>> known_;
+  Status status_;
+};
+
+Status ReadSource(const toml::value& value, SourceConfig* config) {
+  if (!value.is_table()) return Status(Code::kUsage, "every source must be a table: [[source]]");
+  Table table(value, "source.");
+  ConnectionOptions& connection = config->connection;
+  ArchiverOptions& archiver = config->archiver;
+  std::string tls_mode = TlsModeName(connection.tls.mode);
+  table.Text("name", &archiver.source);
+  table.Text("host", &connection.host);
+  table.Number("port", 1, 65535, &connection.port);
+  table.Text("socket", &connection.socket);
+  table.Text("user", &connection.user);
+  table.Text("password_file", &connection.password.file);
+  table.Text("password_environment", &connection.password.environment_variable);
+  table.Text("tls", &tls_mode);
+  table.Text("tls_ca_file", &connection.tls.ca_file);
+  table.Text("tls_certificate_file", &connection.tls.certificate_file);
+  table.Text("tls_key_file", &connection.tls.key_file);
+  table.Text("tls_versions", &connection.tls.versions);
+  if (table.Find("get_server_public_key") != nullptr) {
+    bool fetch = false;
+    table.Flag("get_server_public_key", &fetch);
+    connection.get_server_public_key = fetch;
+  }
+  table.Number("connect_timeout_s", 1, 3600, &connection.connect_timeout_s);
+  table.Number("server_id", 1, std::numeric_limits<uint32_t>::max(), &archiver.server_id);
+  table.Number("heartbeat_ms", 100, 3600'000, &archiver.heartbeat_us, 1000);
+  table.Number("retry_ms_min", 1, 3600'000, &archiver.backoff_us_min, 1000);
+  table.Number("retry_ms_max", 1, 3600'000, &archiver.backoff_us_max, 1000);
+  table.Flag("adopt_purged", &archiver.adopt_purged);
+  table.Number("segment_mib_max", 1, 16 * 1024, &archiver.limits.segment_raw_bytes_max, 1 << 20);
+  table.Number("segment_age_s_max", 1, 30 * 86400, &archiver.limits.segment_age_us_max, 1'000'000);
+  table.Number("zstd_level", 1, 19, &archiver.pipeline.writer.zstd_level);
+  TM_RETURN_IF_ERROR(table.Finish());
+  TM_RETURN_IF_ERROR(ArchiveDirectory::CheckSourceName(archiver.source));
+  if (archiver.server_id == 0)
+    return Status(Code::kUsage, "source " + archiver.source + " has no server_id",
+                  "give it a number that no other server or replica in this topology uses");
+  if (archiver.backoff_us_min > archiver.backoff_us_max)
+    return Status(Code::kUsage, "source " + archiver.source + ": retry_ms_min is above retry_ms_max");
+  TM_ASSIGN_OR_RETURN(connection.tls.mode, ParseTlsMode(tls_mode));
+  return ValidateOptions(connection);
+}
+
+Status ReadConfig(const toml::value& root, DaemonConfig* config) {
+  Table table(root, "");
+  table.Text("archive", &config->archive);
+  if (const toml::value* log = table.Find("log"); log != nullptr && log->is_table()) {
+    Table log_table(*log, "log.");
+    log_table.Text("level", &config->log_level);
+    TM_RETURN_IF_ERROR(log_table.Finish());
+  }
+  const toml::value* sources = table.Find("source");
+  TM_RETURN_IF_ERROR(table.Finish());
+  if (config->archive.empty())
+    return Status(Code::kUsage, "the configuration names no archive directory", "archive = \"/var/lib/tidemark\"");
+  static const std::set<std::string> kLevels = {"trace", "debug", "info", "warn", "error"};
+  if (!kLevels.contains(config->log_level))
+    return Status(Code::kUsage, "log.level must be one of trace, debug, info, warn, error");
+  if (sources == nullptr || !sources->is_array() || sources->as_array().empty())
+    return Status(Code::kUsage, "the configuration names no source", "add a [[source]] table");
+  for (const toml::value& value : sources->as_array()) {
+    SourceConfig source;
+    TM_RETURN_IF_ERROR(ReadSource(value, &source));
+    if (config->Find(source.archiver.source) != nullptr)
+      return Status(Code::kUsage, "two sources have the name " + source.archiver.source);
+    config->sources.push_back(std::move(source));
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+const SourceConfig* DaemonConfig::Find(const std::string& name) const {
+  for (const SourceConfig& source : sources)
+    if (source.archiver.source == name) return &source;
+  return nullptr;
+}
+
+Result<DaemonConfig> LoadDaemonConfig(const std::string& path) {
+  TM_ASSIGN_OR_RETURN(std::string text, ReadSmallFile(PosixFileSystem(), path, 1 << 20));
+  toml::value root;
+  try {
+    std::istringstream stream(text);
+    root = toml::parse(stream, path);
+  } catch (const std::exception& error) {
+    std::string what = error.what();
+    while (!what.empty() && what.back() == '\n') what.pop_back();
+    return Status(Code::kUsage, "cannot read configuration " + path + ": " + what);
+  }
+  DaemonConfig config;
+  Status status = ReadConfig(root, &config);
+  if (!status.ok()) return std::move(status).WithContext(path);
+  return config;
+}
+
+}  // namespace tidemark
