@@ -16,9 +16,8 @@ Status DumpIndex(Index& index, std::string* text) {
 Result<std::vector<std::string>> VerifyIndexAgainst(Index& index, const SegmentContents& contents,
                                                     size_t differences_max) {
   const std::vector<IndexEntry> wanted = BatchEntries(contents);
-  TM_ASSIGN_OR_RETURN(
-      std::vector<IndexEntry> present,
-      index.SegmentContentsOf(contents.source, contents.segment.header.number));
+  TM_ASSIGN_OR_RETURN(std::vector<IndexEntry> present,
+                      index.SegmentContentsOf(contents.source, contents.segment.header.number));
   std::sort(present.begin(), present.end(),
             [](const IndexEntry& a, const IndexEntry& b) { return a.KeyLess(b); });
   std::vector<std::string> differences;

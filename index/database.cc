@@ -17,7 +17,8 @@ namespace {
 
 constexpr int kSecondaryOpenAttempts = 10;
 
-// RocksDB's LOG opens with some 100 KiB of options at every start; what matters in it comes back as a Status anyway.
+// RocksDB's LOG opens with some 100 KiB of options at every start; what matters in it comes back as
+// a Status anyway.
 class SilentLogger : public rocksdb::Logger {
  public:
   using rocksdb::Logger::Logv;
@@ -39,13 +40,14 @@ rocksdb::DBOptions DatabaseOptions(bool secondary) {
   options.stats_persist_period_sec = 0;
   options.skip_stats_update_on_db_open = true;
   options.skip_checking_sst_file_sizes_on_db_open = true;
-  options.max_file_opening_threads = 1;  // a few dozen files: starting 16 threads takes longer than opening them
-  options.max_open_files = -1;           // a secondary must keep files open that the primary deletes
+  options.max_file_opening_threads =
+      1;  // a few dozen files: starting 16 threads takes longer than opening them
+  options.max_open_files = -1;  // a secondary must keep files open that the primary deletes
   return options;
 }
 
-// Keys of most families only ever grow, and then level compaction merely moves the small files of many flushes about;
-// universal compaction merges them into few.
+// Keys of most families only ever grow, and then level compaction merely moves the small files of
+// many flushes about; universal compaction merges them into few.
 rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>& cache) {
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = cache;
@@ -100,9 +102,10 @@ Result<std::shared_ptr<Database>> Database::OpenPrimary(const std::string& path)
   return database;
 }
 
-// The primary may delete a table file between the moment the manifest names it and the moment it is opened here: then
-// the next attempt finds a newer manifest. Likewise its memtables may move from a WAL to a table file between our
-// reading the manifest and our reading the WALs, which would leave a hole; catching up once more closes it.
+// The primary may delete a table file between the moment the manifest names it and the moment it is
+// opened here: then the next attempt finds a newer manifest. Likewise its memtables may move from a
+// WAL to a table file between our reading the manifest and our reading the WALs, which would leave
+// a hole; catching up once more closes it.
 Result<std::shared_ptr<Database>> Database::OpenSecondary(const std::string& path) {
   if (!std::filesystem::exists(path + "/CURRENT")) {
     return Status(Code::kNotFound, "there is no index at " + path, kIndexRebuildHint);
@@ -142,12 +145,14 @@ Status Database::Open() {
 
 Database::~Database() {
   if (db_ == nullptr) return;
-  // At rest everything is in table files: the directory is smallest then, and readers open it fastest.
+  // At rest everything is in table files: the directory is smallest then, and readers open it
+  // fastest.
   if (!secondary_) (void)Flush();
   for (rocksdb::ColumnFamilyHandle* handle : handles_) (void)db_->DestroyColumnFamilyHandle(handle);
 }
 
-// RocksDB refuses to open for writing with families left out; a family we do not know is a newer version's.
+// RocksDB refuses to open for writing with families left out; a family we do not know is a newer
+// version's.
 Status Database::CheckFamilies() const {
   std::vector<std::string> names;
   if (!std::filesystem::exists(path_ + "/CURRENT")) return OkStatus();
@@ -157,9 +162,10 @@ Status Database::CheckFamilies() const {
     bool known = false;
     for (size_t i = 0; i < kFamilyCount; ++i) known |= name == FamilyName(static_cast<Family>(i));
     if (known) continue;
-    return {Code::kUnsupportedFormat,
-            "index " + path_ + " holds the unknown column family '" + name + "'",
-            "use the newer tidemark that wrote it, or rebuild it with this one: pitr index rebuild"};
+    return {
+        Code::kUnsupportedFormat,
+        "index " + path_ + " holds the unknown column family '" + name + "'",
+        "use the newer tidemark that wrote it, or rebuild it with this one: pitr index rebuild"};
   }
   return OkStatus();
 }

@@ -1,9 +1,10 @@
-// RocksDB as the index uses it: one database, one column family per Family, options that keep it small, and RocksDB's
-// errors turned into ours. Internal to this folder (and its tests).
+// RocksDB as the index uses it: one database, one column family per Family, options that keep it
+// small, and RocksDB's errors turned into ours. Internal to this folder (and its tests).
 //
-// A primary is the one writer. A secondary reads beside it, in another process or the same, and creates nothing in the
-// directory. Safe for concurrent use; a Database must outlive its iterators. Writes go to the WAL without fsync: a crash
-// of the process loses nothing, one of the machine perhaps the latest batches.
+// A primary is the one writer. A secondary reads beside it, in another process or the same, and
+// creates nothing in the directory. Safe for concurrent use; a Database must outlive its iterators.
+// Writes go to the WAL without fsync: a crash of the process loses nothing, one of the machine
+// perhaps the latest batches.
 #pragma once
 
 #include <rocksdb/db.h>
@@ -19,13 +20,15 @@
 
 namespace tidemark {
 
-inline constexpr uint64_t kIndexWalBytesMax = 1 << 20;         // then memtables are written out
-inline constexpr size_t kIndexMemtableBytes = 4 << 20;         // per family, rarely reached: the WAL limit comes first
-inline constexpr size_t kIndexCacheBytes = 8 << 20;            // data, index and filter blocks together
+inline constexpr uint64_t kIndexWalBytesMax = 512 << 10;  // then memtables are written out
+inline constexpr size_t kIndexMemtableBytes =
+    4 << 20;  // per family, rarely reached: the WAL limit comes first
+inline constexpr size_t kIndexCacheBytes = 8 << 20;  // data, index and filter blocks together
 inline constexpr size_t kIndexBlockBytes = 16 << 10;
 inline constexpr uint64_t kIndexManifestBytesMax = 128 << 10;  // then a fresh one is begun
 
-// kNoSpace -> kDiskFull, Corruption -> kCorruption (hint: rebuild), a held lock -> kLocked, the rest -> kIo.
+// kNoSpace -> kDiskFull, Corruption -> kCorruption (hint: rebuild), a held lock -> kLocked, the
+// rest -> kIo.
 Status FromRocks(const rocksdb::Status& status, const std::string& path);
 
 class Database {
@@ -43,8 +46,8 @@ class Database {
   rocksdb::ColumnFamilyHandle* Handle(Family family) const;
   Status Write(rocksdb::WriteBatch* batch);
   Status Flush();
-  // Secondary: takes in what the primary has written since; reopens nothing. An error if the primary's directory has been
-  // replaced or files went away under it: then open anew.
+  // Secondary: takes in what the primary has written since; reopens nothing. An error if the
+  // primary's directory has been replaced or files went away under it: then open anew.
   Status CatchUp();
   // Is `path` still the directory that was opened? (A rebuild swaps in another one.)
   bool StillInPlace() const;
@@ -63,8 +66,9 @@ class Database {
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> handles_{};
 };
 
-// Calls `visit(key, value)` for each record of `family` from `start` on whose key begins with `prefix`, until it returns
-// a Status that is not OK; kEndOfData from it means "enough" and gives OK.
+// Calls `visit(key, value)` for each record of `family` from `start` on whose key begins with
+// `prefix`, until it returns a Status that is not OK; kEndOfData from it means "enough" and gives
+// OK.
 template <typename Visit>
 Status EachRecord(const Database& database, Family family, std::string_view prefix,
                   std::string_view start, const Visit& visit) {

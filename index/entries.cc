@@ -22,7 +22,8 @@ std::string Number(const char* name, uint64_t value) {
 std::string Time(const char* name, int64_t value) {
   return std::string(" ") + name + "=" + std::to_string(value);
 }
-// Quotes, backslashes and control bytes escaped: an entry stays one line whatever a statement holds.
+// Quotes, backslashes and control bytes escaped: an entry stays one line whatever a statement
+// holds.
 std::string Quoted(const char* name, const std::string& text) {
   std::string out = std::string(" ") + name + "=\"";
   for (char c : text) {
@@ -101,9 +102,8 @@ Result<std::string> DescribeTime(const IndexEntry& entry) {
 Result<std::string> DescribePosition(const IndexEntry& entry) {
   TM_ASSIGN_OR_RETURN(const PositionKeyFields key, DecodePositionKey(entry.key));
   TM_ASSIGN_OR_RETURN(const PositionPlace place, DecodePositionValue(entry.value));
-  return "position " + key.source + Quoted("file", key.file) +
-         Number("start", place.source_start) + " server=" + place.server_uuid.ToString() + " in " +
-         Place(key.source, key.segment);
+  return "position " + key.source + Quoted("file", key.file) + Number("start", place.source_start) +
+         " server=" + place.server_uuid.ToString() + " in " + Place(key.source, key.segment);
 }
 
 Result<std::string> DescribeDdl(const IndexEntry& entry) {

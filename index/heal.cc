@@ -1,4 +1,5 @@
-// Start-up's way to an index that agrees with the segments, and the rebuild from nothing, which is the same work.
+// Start-up's way to an index that agrees with the segments, and the rebuild from nothing, which is
+// the same work.
 #include <algorithm>
 #include <set>
 
@@ -52,7 +53,8 @@ Status Healer::HealSegment(uint64_t number, bool last) {
   const std::string path = archive.SegmentPath(source, number);
   auto reader = SegmentReader::Open(archive.files(), path);
   if (!reader.has_value() && reader.error().code() == Code::kTruncated && last) {
-    // Its creation was interrupted before the header was whole: recovery deletes such a file, it holds nothing.
+    // Its creation was interrupted before the header was whole: recovery deletes such a file, it
+    // holds nothing.
     return index.DropSegment(source, number);
   }
   if (!reader.has_value()) return reader.error();
@@ -79,8 +81,8 @@ Status Healer::Rescan(uint64_t number) {
   return OkStatus();
 }
 
-// A sealed segment never changes, so that equal footers mean equal contents. An unsealed one only grows, so that it is
-// what the index knows exactly if it is as long.
+// A sealed segment never changes, so that equal footers mean equal contents. An unsealed one only
+// grows, so that it is what the index knows exactly if it is as long.
 Result<bool> Healer::IsCurrent(const SegmentReader& reader, const SegmentRecord& known) {
   if (EncodeHeaderValue(reader.header()) != EncodeHeaderValue(known.header) ||
       reader.header().number != known.header.number || reader.sealed() != known.sealed ||
@@ -122,8 +124,9 @@ Result<HealReport> HealIndex(Index& index, ArchiveDirectory& archive, const std:
   return report;
 }
 
-// At each moment of a crash the next rebuild (or the daemon, which heals an absent index like an empty one) starts well:
-// index.new is thrown away unread, and index.old only goes when the new index is in place.
+// At each moment of a crash the next rebuild (or the daemon, which heals an absent index like an
+// empty one) starts well: index.new is thrown away unread, and index.old only goes when the new
+// index is in place.
 Result<HealReport> RebuildIndex(ArchiveDirectory& archive, const Progress& progress) {
   const std::string path = archive.IndexPath();
   const std::string fresh = path + ".new";

@@ -1,9 +1,11 @@
-// The index: which frame of which segment holds a GTID, a time, a place in the source's binlog. RocksDB, derived from
-// the segments alone and rebuildable from them (KEYS.md tells keys and values). The only user of <rocksdb/…>.
+// The index: which frame of which segment holds a GTID, a time, a place in the source's binlog.
+// RocksDB, derived from the segments alone and rebuildable from them (KEYS.md tells keys and
+// values). The only user of <rocksdb/…>.
 //
-// A writer (the daemon, `pitr index rebuild`) holds it exclusively; readers open it beside the writer and see what the
-// writer had applied when they opened or last refreshed. One object is safe for concurrent look-ups; Apply is called
-// by one thread at a time. A crash may lose the latest batches (no fsync here): start-up heals from the segments.
+// A writer (the daemon, `pitr index rebuild`) holds it exclusively; readers open it beside the
+// writer and see what the writer had applied when they opened or last refreshed. One object is safe
+// for concurrent look-ups; Apply is called by one thread at a time. A crash may lose the latest
+// batches (no fsync here): start-up heals from the segments.
 #pragma once
 
 #include <cstdint>
@@ -35,14 +37,15 @@ struct IndexedOversize {
 
 class Index {
  public:
-  // Creates it if absent. kLocked if another writer has it, kCorruption if RocksDB finds damage (hint: rebuild),
-  // kUnsupportedFormat if a newer version wrote it.
+  // Creates it if absent. kLocked if another writer has it, kCorruption if RocksDB finds damage
+  // (hint: rebuild), kUnsupportedFormat if a newer version wrote it.
   static Result<std::unique_ptr<Index>> OpenForWriting(const std::string& path);
   // kNotFound if there is none (hint: pitr index rebuild).
   static Result<std::unique_ptr<Index>> OpenForReading(const std::string& path);
   virtual ~Index() = default;
 
-  // One atomic write of everything in the batch. Replaces earlier records of the same segment and frames.
+  // One atomic write of everything in the batch. Replaces earlier records of the same segment and
+  // frames.
   virtual Status Apply(const DurableBatch& batch) = 0;
   // Forgets everything of one segment (before a rescan of it).
   virtual Status DropSegment(const std::string& source, uint64_t segment) = 0;
@@ -50,38 +53,47 @@ class Index {
   virtual Status Flush() = 0;    // writers: memtables to disk
 
   virtual Result<std::vector<std::string>> Sources() = 0;
-  // Ascending by number. The archived set is the union of their gtids; the resume set of the last one is
-  // header.previous ∪ gtids.
+  // Ascending by number. The archived set is the union of their gtids; the resume set of the last
+  // one is header.previous ∪ gtids.
   virtual Result<std::vector<SegmentRecord>> Segments(const std::string& source) = 0;
-  virtual Result<std::optional<SegmentRecord>> Segment(const std::string& source, uint64_t segment) = 0;
+  virtual Result<std::optional<SegmentRecord>> Segment(const std::string& source,
+                                                       uint64_t segment) = 0;
   virtual Result<std::optional<SegmentRecord>> LastSegment(const std::string& source) = 0;
 
-  virtual Result<std::optional<IndexedFrame>> FindGtid(const std::string& source, const Gtid& gtid) = 0;
-  // The first frame in archive order that holds a transaction whose commit time is past `time_us` (> time_us):
-  // the target's boundary lies in it. None: nothing in the archive is past it.
-  virtual Result<std::optional<IndexedFrame>> FindFirstPast(const std::string& source, int64_t time_us) = 0;
-  // The frame that holds byte `position` of the source's file; the latest such file if the name came twice.
-  virtual Result<std::optional<IndexedFrame>> FindPosition(const std::string& source, const std::string& file,
+  virtual Result<std::optional<IndexedFrame>> FindGtid(const std::string& source,
+                                                       const Gtid& gtid) = 0;
+  // The first frame in archive order that holds a transaction whose commit time is past `time_us`
+  // (> time_us): the target's boundary lies in it. None: nothing in the archive is past it.
+  virtual Result<std::optional<IndexedFrame>> FindFirstPast(const std::string& source,
+                                                            int64_t time_us) = 0;
+  // The frame that holds byte `position` of the source's file; the latest such file if the name
+  // came twice.
+  virtual Result<std::optional<IndexedFrame>> FindPosition(const std::string& source,
+                                                           const std::string& file,
                                                            uint64_t position) = 0;
-  virtual Result<std::optional<IndexedFrame>> Frame(const std::string& source, uint64_t segment, uint32_t frame) = 0;
+  virtual Result<std::optional<IndexedFrame>> Frame(const std::string& source, uint64_t segment,
+                                                    uint32_t frame) = 0;
   // Frames of one segment in order, from `first_frame` on; stops when the callback returns false.
   virtual Status EachFrame(const std::string& source, uint64_t segment, uint32_t first_frame,
                            const std::function<bool(const IndexedFrame&)>& callback) = 0;
   // DDL in archive order, commit time in [from_us, to_us], at most `limit`.
-  virtual Result<std::vector<IndexedDdl>> ListDdl(const std::string& source, int64_t from_us, int64_t to_us,
-                                                  size_t limit) = 0;
+  virtual Result<std::vector<IndexedDdl>> ListDdl(const std::string& source, int64_t from_us,
+                                                  int64_t to_us, size_t limit) = 0;
   virtual Result<std::vector<IndexedOversize>> ListOversize(const std::string& source) = 0;
   virtual Result<uint64_t> SizeOnDisk() = 0;  // bytes of all its files
 
-  // For comparing indexes (below): all entries of one segment, in no order; all entries of all, by (family, key).
-  virtual Result<std::vector<IndexEntry>> SegmentContentsOf(const std::string& source, uint64_t segment) = 0;
+  // For comparing indexes (below): all entries of one segment, in no order; all entries of all, by
+  // (family, key).
+  virtual Result<std::vector<IndexEntry>> SegmentContentsOf(const std::string& source,
+                                                            uint64_t segment) = 0;
   virtual Status EachEntry(const std::function<Status(const IndexEntry&)>& visit) = 0;
 };
 
-// Every record as one line of text, in key order: two indexes of the same archive, however made, dump the same.
+// Every record as one line of text, in key order: two indexes of the same archive, however made,
+// dump the same.
 Status DumpIndex(Index& index, std::string* text);
-// Compares what the index holds of one segment with its recomputed contents (`pitr verify`). One sentence for each
-// difference, at most `differences_max`; none if they agree.
+// Compares what the index holds of one segment with its recomputed contents (`pitr verify`). One
+// sentence for each difference, at most `differences_max`; none if they agree.
 Result<std::vector<std::string>> VerifyIndexAgainst(Index& index, const SegmentContents& contents,
                                                     size_t differences_max);
 
@@ -91,11 +103,14 @@ struct HealReport {
   uint64_t raw_bytes_scanned = 0;
 };
 
-// Brings the index of one source up to its segments: rescans those it lacks or knows less of than is on disk (sealed
-// segments are compared by their footers without reading them whole), and drops records of segments that are gone.
+// Brings the index of one source up to its segments: rescans those it lacks or knows less of than
+// is on disk (sealed segments are compared by their footers without reading them whole), and drops
+// records of segments that are gone.
 Result<HealReport> HealIndex(Index& index, ArchiveDirectory& archive, const std::string& source,
                              const std::function<void(const HealReport&)>& progress);
-// Makes the whole index anew beside the old one and swaps it in. The caller holds the archive's lock.
-Result<HealReport> RebuildIndex(ArchiveDirectory& archive, const std::function<void(const HealReport&)>& progress);
+// Makes the whole index anew beside the old one and swaps it in. The caller holds the archive's
+// lock.
+Result<HealReport> RebuildIndex(ArchiveDirectory& archive,
+                                const std::function<void(const HealReport&)>& progress);
 
 }  // namespace tidemark

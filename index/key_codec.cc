@@ -70,10 +70,7 @@ std::string FrameKey(std::string_view source, uint64_t segment, uint32_t frame) 
 std::string GtidPrefix(std::string_view source, const Tsid& tsid) {
   std::string key = SourcePrefix(source);
   TM_CHECK(tsid.tag.size() <= kGtidTagBytesMax);
-  ByteWriter(&key)
-      .Raw(tsid.uuid.bytes)
-      .U8(static_cast<uint8_t>(tsid.tag.size()))
-      .Text(tsid.tag);
+  ByteWriter(&key).Raw(tsid.uuid.bytes).U8(static_cast<uint8_t>(tsid.tag.size())).Text(tsid.tag);
   return key;
 }
 

@@ -1,5 +1,6 @@
-// Keys of the index: which column family holds what, and how its keys are written. Byte layouts and worked examples:
-// KEYS.md. Pure functions over values; integers are big-endian, so that keys sort as their fields do.
+// Keys of the index: which column family holds what, and how its keys are written. Byte layouts and
+// worked examples: KEYS.md. Pure functions over values; integers are big-endian, so that keys sort
+// as their fields do.
 #pragma once
 
 #include <cstdint>
@@ -46,15 +47,17 @@ enum class SegmentPart : uint8_t { kHeader = 0, kExtent = 1 };
 
 inline constexpr std::string_view kMetaFormatKey = "format";
 
-// What all keys of one source begin with. A name that no source can have (empty, too long) gives the prefix 00,
-// which no record has: look-ups with it find nothing.
+// What all keys of one source begin with. A name that no source can have (empty, too long) gives
+// the prefix 00, which no record has: look-ups with it find nothing.
 std::string SourcePrefix(std::string_view source);
-std::string SegmentPrefix(std::string_view source, uint64_t segment);  // of segment, frame, ddl, oversize keys
+std::string SegmentPrefix(std::string_view source,
+                          uint64_t segment);  // of segment, frame, ddl, oversize keys
 std::string SegmentKey(std::string_view source, uint64_t segment, SegmentPart part);
 std::string FrameKey(std::string_view source, uint64_t segment, uint32_t frame);
 std::string GtidPrefix(std::string_view source, const Tsid& tsid);
 std::string GtidKey(std::string_view source, const Tsid& tsid, int64_t first);
-std::string TimeKey(std::string_view source, int64_t commit_high_us, uint64_t segment, uint32_t frame);
+std::string TimeKey(std::string_view source, int64_t commit_high_us, uint64_t segment,
+                    uint32_t frame);
 std::string PositionPrefix(std::string_view source, std::string_view file);
 std::string PositionKey(std::string_view source, std::string_view file, uint64_t segment);
 std::string DdlKey(std::string_view source, uint64_t segment, uint64_t raw_offset);

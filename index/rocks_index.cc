@@ -29,8 +29,8 @@ void AddDifference(const Database& database, const std::vector<IndexEntry>& befo
 
 Status CheckSource(const std::string& source) {
   if (!source.empty() && source.size() <= kSourceNameBytesMax) return OkStatus();
-  return {Code::kUsage, "a source's name has 1 to 64 bytes, this one has " +
-                            std::to_string(source.size())};
+  return {Code::kUsage,
+          "a source's name has 1 to 64 bytes, this one has " + std::to_string(source.size())};
 }
 
 }  // namespace
@@ -135,8 +135,8 @@ Status RocksIndex::DropSegment(const std::string& source, uint64_t segment) {
   return database->Write(&writes);
 }
 
-// What stands in the database for this segment: its frames, DDL and oversize records by their keys, the rest as those
-// records imply it and only if it is there.
+// What stands in the database for this segment: its frames, DDL and oversize records by their keys,
+// the rest as those records imply it and only if it is there.
 Result<std::vector<IndexEntry>> RocksIndex::SegmentContentsOf(const std::string& source,
                                                               uint64_t segment) {
   const auto database = this->database();
@@ -176,7 +176,8 @@ Status RocksIndex::Refresh() {
   if (writable_) return OkStatus();
   const auto database = this->database();
   if (database->StillInPlace() && database->CatchUp().ok()) return OkStatus();
-  // A rebuild has swapped in another index, or the writer's files moved too fast for us: begin anew.
+  // A rebuild has swapped in another index, or the writer's files moved too fast for us: begin
+  // anew.
   TM_ASSIGN_OR_RETURN(auto reopened, Database::OpenSecondary(database->path()));
   const std::lock_guard<std::mutex> lock(mutex_);
   database_ = std::move(reopened);
@@ -194,8 +195,8 @@ Status RocksIndex::EachEntry(const std::function<Status(const IndexEntry&)>& vis
   const auto database = this->database();
   for (size_t i = 0; i < kFamilyCount; ++i) {
     const Family family = static_cast<Family>(i);
-    TM_RETURN_IF_ERROR(EachRecord(
-        *database, family, {}, {}, [&](std::string_view key, std::string_view value) {
+    TM_RETURN_IF_ERROR(
+        EachRecord(*database, family, {}, {}, [&](std::string_view key, std::string_view value) {
           return visit(IndexEntry{family, std::string(key), std::string(value)});
         }));
   }

@@ -1,8 +1,9 @@
-// The Index over RocksDB. Look-ups are in rocks_lookup.cc, writing in rocks_index.cc. Internal to this folder.
+// The Index over RocksDB. Look-ups are in rocks_lookup.cc, writing in rocks_index.cc. Internal to
+// this folder.
 //
-// Writing compares: the entries (entries.h) of the segment and frame written last are kept per source, so that the
-// record of the open frame, replaced at every durable point, costs only what changed in it. Memory: one frame's entries
-// per source.
+// Writing compares: the entries (entries.h) of the segment and frame written last are kept per
+// source, so that the record of the open frame, replaced at every durable point, costs only what
+// changed in it. Memory: one frame's entries per source.
 #pragma once
 
 #include <map>

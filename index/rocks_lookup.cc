@@ -1,5 +1,6 @@
-// Look-ups: each is a fixed number of seeks, whatever the archive's size (FindPosition: plus one step per later segment
-// of the same source file, and a binary search over the frames of one segment).
+// Look-ups: each is a fixed number of seeks, whatever the archive's size (FindPosition: plus one
+// step per later segment of the same source file, and a binary search over the frames of one
+// segment).
 #include <algorithm>
 
 #include "index/rocks_index.h"
@@ -19,8 +20,8 @@ std::string FrameName(const std::string& source, uint64_t segment, uint32_t fram
          source;
 }
 
-// A segment may be dropped and scanned anew between the two steps of a look-up: then the second try sees one state
-// or the other. What dangles twice is damage.
+// A segment may be dropped and scanned anew between the two steps of a look-up: then the second try
+// sees one state or the other. What dangles twice is damage.
 template <typename Find>
 FoundFrame Twice(const Find& find) {
   FoundFrame found = find();
@@ -41,10 +42,9 @@ FoundFrame Found(Result<IndexedFrame> frame) {
 }
 
 FoundFrame FindGtidIn(const Database& database, const std::string& source, const Gtid& gtid) {
-  TM_ASSIGN_OR_RETURN(
-      const auto record,
-      LastUpTo(database, Family::kGtid, GtidPrefix(source, gtid.tsid),
-               GtidKey(source, gtid.tsid, gtid.gno)));
+  TM_ASSIGN_OR_RETURN(const auto record,
+                      LastUpTo(database, Family::kGtid, GtidPrefix(source, gtid.tsid),
+                               GtidKey(source, gtid.tsid, gtid.gno)));
   if (!record.has_value()) return std::optional<IndexedFrame>();
   TM_ASSIGN_OR_RETURN(const GtidKeyFields key, DecodeGtidKey(record->key));
   TM_ASSIGN_OR_RETURN(const GtidPlace place, DecodeGtidValue(key.first, record->value));
@@ -61,8 +61,9 @@ FoundFrame FindFirstPastIn(const Database& database, const std::string& source, 
   return Found(MustLoadFrame(database, source, key.segment, key.frame));
 }
 
-// The segment of the latest file of that name which begins at or before `position`. Backwards from the file's last
-// segment: within one file, starts only grow and the server is the same; where that breaks, an older file begins.
+// The segment of the latest file of that name which begins at or before `position`. Backwards from
+// the file's last segment: within one file, starts only grow and the server is the same; where that
+// breaks, an older file begins.
 Result<std::optional<uint64_t>> SegmentBefore(const Database& database, const std::string& source,
                                               const std::string& file, uint64_t position) {
   const std::string prefix = PositionPrefix(source, file);
@@ -73,11 +74,12 @@ Result<std::optional<uint64_t>> SegmentBefore(const Database& database, const st
        iterator->Prev()) {
     TM_ASSIGN_OR_RETURN(const PositionKeyFields key,
                         DecodePositionKey(iterator->key().ToStringView()));
-    // Prefixes have lengths in front, so that no other file's key can begin like this; the decoder agrees or refuses.
+    // Prefixes have lengths in front, so that no other file's key can begin like this; the decoder
+    // agrees or refuses.
     TM_ASSIGN_OR_RETURN(const PositionPlace place,
                         DecodePositionValue(iterator->value().ToStringView()));
-    if (later.has_value() && (place.server_uuid != later->server_uuid ||
-                              place.source_start >= later->source_start)) {
+    if (later.has_value() &&
+        (place.server_uuid != later->server_uuid || place.source_start >= later->source_start)) {
       break;
     }
     if (place.source_start <= position) return std::optional<uint64_t>(key.segment);
@@ -87,7 +89,8 @@ Result<std::optional<uint64_t>> SegmentBefore(const Database& database, const st
   return std::optional<uint64_t>();
 }
 
-// The last frame that begins at or before `raw_offset`: binary search, since frames are numbered from 0.
+// The last frame that begins at or before `raw_offset`: binary search, since frames are numbered
+// from 0.
 FoundFrame FrameAt(const Database& database, const std::string& source, uint64_t segment,
                    uint64_t raw_offset) {
   TM_ASSIGN_OR_RETURN(const auto last,
@@ -137,12 +140,12 @@ Result<SegmentRecord> AssembleSegment(uint64_t number, std::string_view header,
 
 Result<std::optional<SegmentRecord>> LoadSegment(const Database& database,
                                                  const std::string& source, uint64_t segment) {
-  TM_ASSIGN_OR_RETURN(const auto header,
-                      database.Get(Family::kSegment,
-                                   SegmentKey(source, segment, SegmentPart::kHeader)));
-  TM_ASSIGN_OR_RETURN(const auto extent,
-                      database.Get(Family::kSegment,
-                                   SegmentKey(source, segment, SegmentPart::kExtent)));
+  TM_ASSIGN_OR_RETURN(
+      const auto header,
+      database.Get(Family::kSegment, SegmentKey(source, segment, SegmentPart::kHeader)));
+  TM_ASSIGN_OR_RETURN(
+      const auto extent,
+      database.Get(Family::kSegment, SegmentKey(source, segment, SegmentPart::kExtent)));
   if (!header.has_value() || !extent.has_value()) return std::optional<SegmentRecord>();
   TM_ASSIGN_OR_RETURN(SegmentRecord record, AssembleSegment(segment, *header, *extent));
   return std::optional<SegmentRecord>(std::move(record));
@@ -249,27 +252,27 @@ Status RocksIndex::EachFrame(const std::string& source, uint64_t segment, uint32
                     });
 }
 
-// Starts at the first frame whose running high reaches from_us: everything before it is earlier. It cannot stop at the
-// first DDL past to_us, since the clock may have stepped back behind it.
+// Starts at the first frame whose running high reaches from_us: everything before it is earlier. It
+// cannot stop at the first DDL past to_us, since the clock may have stepped back behind it.
 Result<std::vector<IndexedDdl>> RocksIndex::ListDdl(const std::string& source, int64_t from_us,
                                                     int64_t to_us, size_t limit) {
   std::vector<IndexedDdl> found;
   if (limit == 0 || from_us > to_us) return found;
   const auto database = this->database();
   const std::string prefix = SourcePrefix(source);
-  TM_ASSIGN_OR_RETURN(const auto reached, FirstFrom(*database, Family::kTime, prefix,
-                                                    TimeKey(source, from_us, 0, 0)));
+  TM_ASSIGN_OR_RETURN(const auto reached,
+                      FirstFrom(*database, Family::kTime, prefix, TimeKey(source, from_us, 0, 0)));
   if (!reached.has_value()) return found;
   TM_ASSIGN_OR_RETURN(const TimeKeyFields start, DecodeTimeKey(reached->key));
-  TM_RETURN_IF_ERROR(EachRecord(
-      *database, Family::kDdl, prefix, DdlKey(source, start.segment, 0),
-      [&](std::string_view key, std::string_view value) -> Status {
-        TM_ASSIGN_OR_RETURN(const OffsetKeyFields fields, DecodeOffsetKey(key));
-        TM_ASSIGN_OR_RETURN(DdlRecord ddl, DecodeDdlValue(fields.raw_offset, value));
-        if (ddl.commit_us < from_us || ddl.commit_us > to_us) return OkStatus();
-        found.push_back({fields.segment, std::move(ddl)});
-        return found.size() < limit ? OkStatus() : Status(Code::kEndOfData, "enough");
-      }));
+  TM_RETURN_IF_ERROR(
+      EachRecord(*database, Family::kDdl, prefix, DdlKey(source, start.segment, 0),
+                 [&](std::string_view key, std::string_view value) -> Status {
+                   TM_ASSIGN_OR_RETURN(const OffsetKeyFields fields, DecodeOffsetKey(key));
+                   TM_ASSIGN_OR_RETURN(DdlRecord ddl, DecodeDdlValue(fields.raw_offset, value));
+                   if (ddl.commit_us < from_us || ddl.commit_us > to_us) return OkStatus();
+                   found.push_back({fields.segment, std::move(ddl)});
+                   return found.size() < limit ? OkStatus() : Status(Code::kEndOfData, "enough");
+                 }));
   return found;
 }
 

@@ -124,8 +124,8 @@ Result<SegmentHeader> DecodeHeaderValue(uint64_t number, std::string_view value)
 std::string EncodeExtentValue(const SegmentRecord& segment) {
   std::string value;
   ValueWriter writer(&value);
-  const int flags = (segment.sealed ? kExtentSealed : 0) |
-                    (segment.ends_source_file ? kExtentEndsSourceFile : 0);
+  const int flags =
+      (segment.sealed ? kExtentSealed : 0) | (segment.ends_source_file ? kExtentEndsSourceFile : 0);
   writer.U8(kIndexValueVersion)
       .U8(static_cast<uint8_t>(flags))
       .U8(static_cast<uint8_t>(segment.reason))
@@ -219,7 +219,8 @@ Result<GtidPlace> DecodeGtidValue(int64_t first, std::string_view value) {
   ValueReader reader(value);
   TM_RETURN_IF_ERROR(CheckVersion(reader, "gtid"));
   const uint64_t length = reader.Varint();
-  if (first < 1 || first > kGnoMax || length > static_cast<uint64_t>(kGnoMax - first)) reader.Fail();
+  if (first < 1 || first > kGnoMax || length > static_cast<uint64_t>(kGnoMax - first))
+    reader.Fail();
   GtidPlace place;
   place.segment = reader.Varint();
   place.frame = reader.Varint32();
@@ -230,7 +231,10 @@ Result<GtidPlace> DecodeGtidValue(int64_t first, std::string_view value) {
 
 std::string EncodePositionValue(const PositionPlace& place) {
   std::string value;
-  ValueWriter(&value).U8(kIndexValueVersion).WriteUuid(place.server_uuid).Varint(place.source_start);
+  ValueWriter(&value)
+      .U8(kIndexValueVersion)
+      .WriteUuid(place.server_uuid)
+      .Varint(place.source_start);
   return value;
 }
 

@@ -1,10 +1,10 @@
-// Values of the index: records of replication/archive/records.h as bytes and back. Layouts, versions and worked
-// examples: KEYS.md. Pure functions.
+// Values of the index: records of replication/archive/records.h as bytes and back. Layouts,
+// versions and worked examples: KEYS.md. Pure functions.
 //
-// A segment has two values, because its extent changes at every durable point while its header (with the set of
-// everything before it) never does. Fields that stand in the key are not repeated in the value.
-// Every Decode is bounded by the bytes it is given, whatever they claim: kCorruption for damage, kUnsupportedFormat
-// for a version from the future.
+// A segment has two values, because its extent changes at every durable point while its header
+// (with the set of everything before it) never does. Fields that stand in the key are not repeated
+// in the value. Every Decode is bounded by the bytes it is given, whatever they claim: kCorruption
+// for damage, kUnsupportedFormat for a version from the future.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ struct PositionPlace {
 };
 
 std::string EncodeMetaFormat(uint32_t version);
-std::string EncodeHeaderValue(const SegmentHeader& header);  // without the number
+std::string EncodeHeaderValue(const SegmentHeader& header);   // without the number
 std::string EncodeExtentValue(const SegmentRecord& segment);  // without the header
 std::string EncodeFrameValue(const FrameRecord& frame);       // without the frame's number
 std::string EncodeGtidValue(int64_t first, const GtidPlace& place);
@@ -43,7 +43,8 @@ std::string EncodeOversizeValue(const OversizeRecord& oversize);  // without raw
 
 Result<uint32_t> DecodeMetaFormat(std::string_view value);
 Result<SegmentHeader> DecodeHeaderValue(uint64_t number, std::string_view value);
-Status DecodeExtentValue(std::string_view value, SegmentRecord* segment);  // leaves the header alone
+Status DecodeExtentValue(std::string_view value,
+                         SegmentRecord* segment);  // leaves the header alone
 Result<FrameRecord> DecodeFrameValue(uint32_t frame, std::string_view value);
 Result<GtidPlace> DecodeGtidValue(int64_t first, std::string_view value);
 Result<PositionPlace> DecodePositionValue(std::string_view value);

@@ -38,7 +38,9 @@ ValueWriter& ValueWriter::WriteUuid(const Uuid& uuid) {
   return *this;
 }
 
-ValueWriter& ValueWriter::WriteTsid(const Tsid& tsid) { return WriteUuid(tsid.uuid).Text(tsid.tag); }
+ValueWriter& ValueWriter::WriteTsid(const Tsid& tsid) {
+  return WriteUuid(tsid.uuid).Text(tsid.tag);
+}
 
 ValueWriter& ValueWriter::WriteGtid(const Gtid& gtid) {
   return WriteTsid(gtid.tsid).Varint(static_cast<uint64_t>(gtid.gno));

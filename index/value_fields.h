@@ -1,6 +1,6 @@
-// The pieces that index values are made of: varints, texts, GTIDs, GTID sets (KEYS.md, "Pieces"). Internal to
-// value_codec.cc. A reader with a limit, as ByteReader: the first field that does not fit or is not valid turns ok()
-// false, and nothing is allocated by what a count claims.
+// The pieces that index values are made of: varints, texts, GTIDs, GTID sets (KEYS.md, "Pieces").
+// Internal to value_codec.cc. A reader with a limit, as ByteReader: the first field that does not
+// fit or is not valid turns ok() false, and nothing is allocated by what a count claims.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ class ValueWriter {
   explicit ValueWriter(std::string* out) : out_(out) {}
 
   ValueWriter& U8(uint8_t value);
-  ValueWriter& Varint(uint64_t value);   // LEB128
-  ValueWriter& Time(int64_t micros);     // varint of the two's complement
+  ValueWriter& Varint(uint64_t value);              // LEB128
+  ValueWriter& Time(int64_t micros);                // varint of the two's complement
   ValueWriter& Delta(int64_t value, int64_t base);  // zigzag varint of value - base, modulo 2^64
   ValueWriter& Text(std::string_view text);         // varint length, bytes
   ValueWriter& WriteUuid(const Uuid& uuid);

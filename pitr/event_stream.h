@@ -18,10 +18,10 @@ struct StreamProgress {
 };
 
 struct StreamRange {
-  GtidSet exclude;            // transactions left out (those the base already has)
-  GtidSet include;            // if not empty, only these
+  GtidSet exclude = {};       // transactions left out (those the base already has)
+  GtidSet include = {};       // if not empty, only these
   // Stop before this transaction; nullopt: at the archive's end as it was when the view was opened.
-  std::optional<Located> stop_before;
+  std::optional<Located> stop_before = {};
 };
 
 class EventStream {

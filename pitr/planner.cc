@@ -107,6 +107,11 @@ Result<Plan> MakePlan(const std::string& source, const Target& target, const Gti
   plan.end_set = base.Union(plan.to_apply);
   PlanSegments(segments, &plan);
   if (!boundary.clock_note.empty()) plan.warnings.push_back(boundary.clock_note);
+  if (target.kind == TargetKind::kTime && !boundary.last_included) {
+    plan.warnings.push_back(
+        "the target lies before the archive's first transaction: whether all that the base holds was committed by then "
+        "only the backup's own time can tell");
+  }
   if (plan.to_apply.empty()) {
     plan.warnings.push_back("nothing is to be applied: the base already stands at the boundary");
   }

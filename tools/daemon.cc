@@ -107,6 +107,7 @@ Status RunDaemon(const DaemonConfig& config, const DaemonOptions& options, const
   }
   for (auto& worker : workers)
     worker->thread = std::thread([&worker = *worker, once = options.once] {
+      pthread_setname_np(pthread_self(), "tm-fetch");
       worker.result = once ? worker.archiver->RunOnce() : worker.archiver->Run();
       worker.finished = true;
     });

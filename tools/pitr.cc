@@ -16,11 +16,9 @@ int Report(const tidemark::Status& status, bool json) {
   const int exit_code = tidemark::ExitCodeOf(status.code());
   if (status.ok()) return exit_code;
   if (json) {
-    tidemark::cli::PrintJson({{"error",
-                               {{"code", tidemark::CodeName(status.code())},
-                                {"exit_code", exit_code},
-                                {"message", status.message()},
-                                {"hint", status.hint()}}}});
+    tidemark::Json error = tidemark::ToJson(status);
+    error["exit_code"] = exit_code;
+    tidemark::cli::PrintJson({{"error", std::move(error)}});
   }
   std::fprintf(stderr, "pitr: %s\n", status.message().c_str());
   if (!status.hint().empty()) std::fprintf(stderr, "hint: %s\n", status.hint().c_str());

@@ -11,20 +11,6 @@
 namespace tidemark {
 namespace {
 
-// A value of an option file, quoted (mysys/my_default.cc takes the backslashes out again).
-std::string Quoted(std::string_view value) {
-  std::string quoted = "\"";
-  for (const char c : value) {
-    if (c == '\n') {
-      quoted += "\\n";
-      continue;
-    }
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return quoted + "\"\n";
-}
-
 const char* SslMode(TlsMode mode) {
   switch (mode) {
     case TlsMode::kDisabled: return "DISABLED";
@@ -39,10 +25,10 @@ const char* SslMode(TlsMode mode) {
 std::string OptionFile(const ConnectionOptions& connection, const std::string& password) {
   std::string text = "[client]\n";
   const auto add = [&text](const char* name, const std::string& value) {
-    if (!value.empty()) text.append(name).append("=").append(Quoted(value));
+    if (!value.empty()) text.append(name).append("=").append(QuotedOption(value)).append("\n");
   };
   add("user", connection.user);
-  text += "password=" + Quoted(password);
+  text += "password=" + QuotedOption(password) + "\n";
   if (connection.socket.empty()) {
     add("host", connection.host);
     add("port", std::to_string(connection.port));
@@ -134,6 +120,15 @@ ProcessOptions ClientAccess::MysqlClient(const std::string& program, const std::
   options.argv.insert(options.argv.end(), extra.begin(), extra.end());
   options.environment = Environment();
   return options;
+}
+
+std::string QuotedOption(std::string_view value) {
+  std::string quoted = "\"";
+  for (const char c : value) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + '"';
 }
 
 Status TargetError(const Status& error) {

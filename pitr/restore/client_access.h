@@ -56,6 +56,9 @@ class ClientAccess {
   ConnectionOptions connection_;
 };
 
+// A value for an option file, in quotes: my_default.cc takes quotes and backslashes out again.
+std::string QuotedOption(std::string_view value);
+
 // The same error as one of the restore target.
 Status TargetError(const Status& error);
 

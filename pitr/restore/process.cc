@@ -2,14 +2,16 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <thread>
@@ -236,7 +238,8 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::Start(ProcessOptions options
     ::waitpid(pid, nullptr, 0);
     return ProgramFailed(program, error);
   }
-  const int pid_descriptor = ::pidfd_open(pid, 0);
+  // glibc 2.36 declares pidfd_open without C linkage.
+  const int pid_descriptor = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
   if (pid_descriptor < 0) {
     const int why = errno;
     ::kill(pid, SIGKILL);

@@ -1,9 +1,14 @@
 // From a base backup to a server that is exactly at the planned GTID set, with a receipt to prove it.
+//
+// PrepareRestore decides and touches nothing; RunRestore acts. A provisioned server (server_instance.h) is marked
+// RESTORING from the first moment until its end state was proved, so that one left behind by a failure, an interruption
+// or a crash of ours is never mistaken for a restored one. One thread throughout.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "pitr/planner.h"
 #include "pitr/restore/applier.h"
@@ -16,20 +21,21 @@ namespace tidemark {
 // Either a fresh server that is provisioned in an empty directory, or one that runs and has the base loaded already.
 struct RestoreTarget {
   bool provision = true;
-  std::string datadir;              // provision: must be empty or absent
-  std::string mysqld = "mysqld";    // provision: program, found in PATH unless it has a slash
-  uint16_t port = 0;                // provision: 0 = no TCP, socket only
-  ConnectionOptions connection;     // not provision: the running target
+  std::string directory;                    // provision: must be empty or absent; becomes ours alone (0700)
+  std::string mysqld = "mysqld";            // provision: program, found in PATH unless it has a slash
+  std::vector<std::string> mysqld_options;  // provision: further "--name=value", e.g. --lower-case-table-names=1
+  uint16_t port = 0;                        // provision: 0 = no TCP, socket only; else 127.0.0.1, after the hand-over
+  ConnectionOptions connection;             // not provision: the running target
   std::string mysqlbinlog = "mysqlbinlog";
   std::string mysql = "mysql";
 };
 
 struct RestoreOptions {
-  std::string dump_path;            // mysqldump base; empty only with a running target (its gtid_executed is the base)
+  std::string dump_path;     // mysqldump base; empty only with a running target (its gtid_executed is the base)
   RestoreTarget target;
   Target point;
-  std::string receipt_path;         // default: <datadir>.receipt.json beside the data directory
-  bool keep_running = true;         // provision: leave mysqld up when done
+  std::string receipt_path;  // default: DIRECTORY/receipt.json; with a running target: none is written
+  bool keep_running = true;  // provision: leave mysqld up when done
 };
 
 enum class RestorePhase { kPlan, kProvision, kLoadBase, kApply, kAssert, kDone };
@@ -37,31 +43,42 @@ const char* RestorePhaseName(RestorePhase phase);
 
 struct RestoreProgress {
   RestorePhase phase = RestorePhase::kPlan;
-  uint64_t done = 0;    // bytes (kLoadBase) or transactions (kApply)
-  uint64_t total = 0;
+  uint64_t done = 0;   // bytes of the dump (kLoadBase) or transactions (kApply)
+  uint64_t total = 0;  // 0: not known
 };
 
 struct Receipt {
   Plan plan;
   BaseBackup base;
   std::string applier;
-  std::string outcome;              // "restored" or the error's code name
-  GtidSet gtid_executed;            // of the target at the end
+  std::string outcome;   // "restored" or the error's code name
+  Status error;          // what went wrong, if anything
+  GtidSet gtid_executed;  // of the target at the end, as far as it could be asked
   bool end_state_reached = false;
   int64_t started_us = 0;
   int64_t finished_us = 0;
-  std::string datadir;
+  bool provisioned = false;
+  std::string directory;  // provisioned: where; its data is in DIRECTORY/data
   std::string socket;
+  std::string host;       // a running target's
   uint16_t port = 0;
-  int64_t mysqld_pid = 0;
+  int64_t mysqld_pid = 0;  // 0: it does not run
+  std::vector<std::string> start_command;  // provisioned: what mysqld was handed over with
   std::string server_version;
-  std::string ToJson() const;       // documented in pitr/README.md
+  std::vector<std::string> warnings;
+  std::string ToJson() const;  // documented in README.md
 };
 
-// The base's set (of the dump, or of the running target) and the plan; touches nothing.
+// The base's set (of the dump, or of the running target) and the plan; touches nothing. kUsage, kBadBackup,
+// kTargetRefused (directory not empty; running target unfit, or not at the base's set, or with transactions that the
+// source never had), and all errors of resolving and planning.
 struct PreparedRestore {
   BaseBackup base;
   Plan plan;
+  std::string mysqld;  // programs with their paths
+  std::string mysql;
+  std::string mysqlbinlog;
+  std::vector<std::string> warnings;
 };
 Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view, const RestoreOptions& options);
 

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "pitr/restore/client_access.h"
+
 namespace tidemark {
 namespace {
 
@@ -46,36 +48,39 @@ bool TakesConnections(const std::string& socket) {
 
 }  // namespace
 
-Result<std::unique_ptr<ServerInstance>> ServerInstance::Provision(FileSystem& files, const ServerOptions& options,
-                                                                  const GoOn& go_on) {
+Result<std::unique_ptr<ServerInstance>> ServerInstance::Claim(FileSystem& files, const ServerOptions& options) {
   std::unique_ptr<ServerInstance> server(new ServerInstance(files, options));
   server->options_.directory = Absolute(options.directory);
   server->server_id_ = RandomServerId();
   TM_RETURN_IF_ERROR(server->ClaimDirectory());
   TM_RETURN_IF_ERROR(server->ChooseSocket());
-  TM_RETURN_IF_ERROR(server->Initialize(go_on));
   return server;
 }
 
-ServerInstance::~ServerInstance() {
-  if (process_) (void)!Stop().ok();
+ServerInstance::~ServerInstance() = default;  // its process's destructor kills
+
+void ServerInstance::Kill() { process_.reset(); }
+
+Status ServerInstance::CheckDirectory(FileSystem& files, const std::string& directory) {
+  if (!files.Exists(directory)) return OkStatus();
+  if (!files.IsDirectory(directory))
+    return Status(Code::kTargetRefused, directory + " is not a directory", "name one that is empty or not there yet");
+  TM_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(directory));
+  if (std::find(names.begin(), names.end(), kRestoringMarker) != names.end())
+    return Status(Code::kTargetRefused, directory + " is not empty: a restore was begun there and did not finish",
+                  "make sure that no other restore runs, and remove the directory");
+  if (names.empty()) return OkStatus();
+  return Status(Code::kTargetRefused, directory + " is not empty: it has \"" + names.front() + "\"",
+                "name a directory that is empty or not there yet; nothing is ever restored over something");
 }
 
 Status ServerInstance::ClaimDirectory() {
   const std::string& directory = options_.directory;
-  if (files_.Exists(directory)) {
-    if (!files_.IsDirectory(directory))
-      return Status(Code::kTargetRefused, directory + " is not a directory", "name one that is empty or not there yet");
-    TM_ASSIGN_OR_RETURN(const std::vector<std::string> names, files_.List(directory));
-    if (std::find(names.begin(), names.end(), kRestoringMarker) != names.end())
-      return Status(Code::kTargetRefused, directory + " is not empty: a restore was begun there and did not finish",
-                    "make sure that no other restore runs, and remove the directory");
-    if (!names.empty())
-      return Status(Code::kTargetRefused, directory + " is not empty: it has \"" + names.front() + "\"",
-                    "name a directory that is empty or not there yet; nothing is ever restored over something");
-  } else {
-    TM_RETURN_IF_ERROR(files_.CreateDirectories(directory));
-  }
+  TM_RETURN_IF_ERROR(CheckDirectory(files_, directory));
+  TM_RETURN_IF_ERROR(files_.CreateDirectories(directory));
+  // The new server's root has no password unless the dump brings one: nobody else may reach the socket.
+  std::error_code ignored;
+  std::filesystem::permissions(directory, std::filesystem::perms::owner_all, ignored);
   TM_ASSIGN_OR_RETURN(auto marker, files_.Open(path(kRestoringMarker), OpenMode::kCreateNew));
   TM_RETURN_IF_ERROR(marker->Append(AsBytes(
       "A restore is under way here, or did not finish. While this file is here, do not use the data directory.\n")));
@@ -184,7 +189,12 @@ Status ServerInstance::WriteOptionFile() {
       options_.mysqld + " --defaults-file=" + path("my.cnf") +
       "\n# The event scheduler is off, so that the events of the restored data do not change it: turn it on when this\n"
       "# server takes over.\n[mysqld]\n";
-  for (const std::string& argument : Arguments(Mode::kHandedOver)) text += argument.substr(2) + "\n";
+  for (const std::string& argument : Arguments(Mode::kHandedOver)) {
+    const size_t equals = argument.find('=');
+    text += argument.substr(2, equals - 2);
+    if (equals != std::string::npos) text += "=" + QuotedOption(argument.substr(equals + 1));
+    text += "\n";
+  }
   return WriteSmallFileDurably(files_, path("my.cnf"), text);
 }
 

@@ -10,7 +10,7 @@
 // asked for, lives on after Release(). In both: GTID mode and binary log on, a server_id of its own, the event scheduler
 // off (events of the dump would add transactions of their own), replication not started.
 //
-// The object owns the process until Release(): its destructor stops it. One thread, the one that starts the server.
+// The object owns the process until Release(): its destructor kills it. One thread, the one that starts the server.
 #pragma once
 
 #include <functional>
@@ -40,23 +40,27 @@ class ServerInstance {
   using GoOn = std::function<bool()>;  // false: stop what you do, kInterrupted
   enum class Mode { kRestoring, kHandedOver };
 
-  // kTargetRefused if the directory exists and is not empty, naming what is in it. Claims it with the marker (so of two
-  // at once one loses) and initializes the data directory; root@localhost has no password.
-  static Result<std::unique_ptr<ServerInstance>> Provision(FileSystem& files, const ServerOptions& options,
-                                                           const GoOn& go_on);
+  // kTargetRefused if the directory exists and is not empty, naming what is in it.
+  static Status CheckDirectory(FileSystem& files, const std::string& directory);
+  // The same check; then claims the directory with the marker (so of two at once one loses) and makes it ours alone
+  // (0700). Once this has succeeded, what is in the directory is ours.
+  static Result<std::unique_ptr<ServerInstance>> Claim(FileSystem& files, const ServerOptions& options);
   ~ServerInstance();
   ServerInstance(const ServerInstance&) = delete;
   ServerInstance& operator=(const ServerInstance&) = delete;
 
+  Status Initialize(const GoOn& go_on);  // the data directory; root@localhost has no password
   // Starts it and waits until it takes connections: one that says "access denied" takes them, too. kTargetRefused with
   // the end of its log if it dies or does not come up.
   Status Start(Mode mode, const GoOn& go_on);
   Status Stop();            // orderly; killed, and an error, after kServerStopSecondsMax
+  void Kill();              // where its data is lost anyway
   Status WriteOptionFile();  // my.cnf, for the mode it is handed over in
   Status RemoveMarker();
   void Release();           // it lives on
 
   std::vector<std::string> Command(Mode mode) const;  // what Start runs
+  const std::string& directory() const { return options_.directory; }  // absolute
   const std::string& socket() const { return socket_; }
   std::string data_directory() const { return JoinPath(options_.directory, "data"); }
   std::string log_path() const { return JoinPath(options_.directory, "mysqld.log"); }
@@ -67,7 +71,6 @@ class ServerInstance {
   ServerInstance(FileSystem& files, ServerOptions options) : files_(files), options_(std::move(options)) {}
   Status ClaimDirectory();
   Status ChooseSocket();
-  Status Initialize(const GoOn& go_on);
   std::vector<std::string> Arguments(Mode mode) const;  // without program and --no-defaults
   std::string path(const char* name) const { return JoinPath(options_.directory, name); }
 

@@ -35,13 +35,15 @@ Status BadLine(const std::string& path, size_t line, const std::string& what) {
                 "restore the file from a copy, or from `SELECT @@server_uuid` on the source");
 }
 
-Status ParseIdentityLine(const std::string& path, size_t line, std::string_view text, SourceIdentity* identity) {
+Status ParseIdentityLine(const std::string& path, size_t line, std::string_view text,
+                         SourceIdentity* identity) {
   const size_t equals = text.find('=');
   if (equals == std::string_view::npos) return BadLine(path, line, "'key = value' expected");
   const std::string_view key = Trimmed(text.substr(0, equals));
   const std::string_view value = Trimmed(text.substr(equals + 1));
   if (key == "format_version") {
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), identity->format_version);
+    const auto [end, error] =
+        std::from_chars(value.data(), value.data() + value.size(), identity->format_version);
     if (error != std::errc() || end != value.data() + value.size() || identity->format_version == 0)
       return BadLine(path, line, "format_version is no number");
     if (identity->format_version > kIdentityFormatVersion)
@@ -64,7 +66,8 @@ Status ParseIdentityLine(const std::string& path, size_t line, std::string_view 
 
 // The number in NNNNNNNNNN.binlog.zst, 0 if `name` is no such name.
 uint64_t SegmentNumber(const std::string& name) {
-  if (name.size() != kNumberDigits + kSegmentSuffix.size() || !name.ends_with(kSegmentSuffix)) return 0;
+  if (name.size() != kNumberDigits + kSegmentSuffix.size() || !name.ends_with(kSegmentSuffix))
+    return 0;
   uint64_t number = 0;
   for (size_t i = 0; i < kNumberDigits; ++i) {
     if (name[i] < '0' || name[i] > '9') return 0;
@@ -75,7 +78,8 @@ uint64_t SegmentNumber(const std::string& name) {
 
 }  // namespace
 
-ArchiveDirectory::ArchiveDirectory(FileSystem& files, std::string root) : files_(files), root_(std::move(root)) {}
+ArchiveDirectory::ArchiveDirectory(FileSystem& files, std::string root)
+    : files_(files), root_(std::move(root)) {}
 
 Result<std::unique_ptr<FileLock>> ArchiveDirectory::LockForWriting() {
   TM_RETURN_IF_ERROR(files_.CreateDirectories(root_));
@@ -92,26 +96,29 @@ Status ArchiveDirectory::CheckExists() const {
     TM_ASSIGN_OR_RETURN(auto sources, Sources());
     if (!sources.empty()) return OkStatus();
   }
-  return Status(Code::kNotFound, root_ + " is no archive: neither a LOCK file nor a source is in it",
+  return Status(Code::kNotFound,
+                root_ + " is no archive: neither a LOCK file nor a source is in it",
                 "name the directory that tidemarkd writes to: --archive DIR or TIDEMARK_ARCHIVE");
 }
 
 Status ArchiveDirectory::CheckSourceName(const std::string& name) {
   const auto allowed = [](char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-';
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
   };
-  if (!name.empty() && name.size() <= kSourceNameBytesMax && name[0] != '.' && name != "index" && name != "LOCK" &&
-      std::all_of(name.begin(), name.end(), allowed))
+  if (!name.empty() && name.size() <= kSourceNameBytesMax && name[0] != '.' && name != "index" &&
+      name != "LOCK" && std::all_of(name.begin(), name.end(), allowed))
     return OkStatus();
-  return Status(Code::kUsage, "'" + name + "' cannot be the name of a source",
-                "use 1 to 64 of A-Z a-z 0-9 . _ -, not beginning with a dot, and neither 'index' nor 'LOCK'");
+  return Status(
+      Code::kUsage, "'" + name + "' cannot be the name of a source",
+      "use 1 to 64 of A-Z a-z 0-9 . _ -, not beginning with a dot, and neither 'index' nor 'LOCK'");
 }
 
 Result<std::vector<std::string>> ArchiveDirectory::Sources() const {
   TM_ASSIGN_OR_RETURN(auto names, files_.List(root_));
   std::erase_if(names, [this](const std::string& name) {
-    return !CheckSourceName(name).ok() || !files_.Exists(JoinPath(JoinPath(root_, name), "identity"));
+    return !CheckSourceName(name).ok() ||
+           !files_.Exists(JoinPath(JoinPath(root_, name), "identity"));
   });
   return names;
 }
@@ -164,12 +171,14 @@ Result<std::vector<uint64_t>> ArchiveDirectory::Segments(const std::string& sour
     if (name.ends_with(kTemporarySuffix)) continue;
     const uint64_t number = SegmentNumber(name);
     if (number == 0)
-      return Status(Code::kCorruption, JoinPath(directory, name) + " is no segment", "move it out of the archive");
+      return Status(Code::kCorruption, JoinPath(directory, name) + " is no segment",
+                    "move it out of the archive");
     if (!numbers.empty() && number != numbers.back() + 1)
       return Status(Code::kGap,
-                    "segment " + std::to_string(numbers.back() + 1) + " is missing: " +
-                        SegmentPath(source, numbers.back() + 1),
-                    "restore the file from a copy; what comes behind it cannot be reached from what is before");
+                    "segment " + std::to_string(numbers.back() + 1) +
+                        " is missing: " + SegmentPath(source, numbers.back() + 1),
+                    "restore the file from a copy; what comes behind it cannot be reached from "
+                    "what is before");
     numbers.push_back(number);
   }
   return numbers;

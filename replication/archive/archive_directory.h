@@ -1,9 +1,10 @@
 // The archive's directory: names, identity, lock. Layout (ARCHITECTURE.md, "Archive layout"):
 //   ARCHIVE/LOCK                              held by the one writer
 //   ARCHIVE/index/                            RocksDB, derived
-//   ARCHIVE/SOURCE/identity                   text: format version, server UUIDs seen, our own replica UUID
-//   ARCHIVE/SOURCE/segments/NNNNNNNNNN.binlog.zst
-// Readers take no lock. Names of sources: 1 to 64 of [A-Za-z0-9._-], not starting with '.', not "index" or "LOCK".
+//   ARCHIVE/SOURCE/identity                   text: format version, server UUIDs seen, our own
+//   replica UUID ARCHIVE/SOURCE/segments/NNNNNNNNNN.binlog.zst
+// Readers take no lock. Names of sources: 1 to 64 of [A-Za-z0-9._-], not starting with '.', not
+// "index" or "LOCK".
 #pragma once
 
 #include <cstdint>
@@ -34,12 +35,14 @@ class ArchiveDirectory {
 
   static Status CheckSourceName(const std::string& name);
   Result<std::vector<std::string>> Sources() const;  // sorted
-  Status CreateSource(const std::string& source);    // directories and identity, durable; nothing if there
+  Status CreateSource(
+      const std::string& source);  // directories and identity, durable; nothing if there
   Result<SourceIdentity> ReadIdentity(const std::string& source) const;
   Status WriteIdentity(const std::string& source, const SourceIdentity& identity);
 
-  // Numbers of the segments, ascending. A name in segments/ that is not ours is kCorruption naming it (leftover
-  // temporary files of ours excepted). A missing number in the middle is kGap naming it.
+  // Numbers of the segments, ascending. A name in segments/ that is not ours is kCorruption naming
+  // it (leftover temporary files of ours excepted). A missing number in the middle is kGap naming
+  // it.
   Result<std::vector<uint64_t>> Segments(const std::string& source) const;
   std::string SegmentPath(const std::string& source, uint64_t number) const;
   std::string SegmentsPath(const std::string& source) const;

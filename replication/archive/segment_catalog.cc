@@ -20,8 +20,8 @@ void SegmentCatalog::OnEvent(const ScannedEvent& event) {
   if (in_transaction_) return;
   whole_until_ = event_end_;
   live_.back().changed = true;
-  segment_.ends_source_file =
-      (event.role == EventRole::kRotate && !event.header.artificial()) || event.role == EventRole::kStop;
+  segment_.ends_source_file = (event.role == EventRole::kRotate && !event.header.artificial()) ||
+                              event.role == EventRole::kStop;
 }
 
 bool SegmentCatalog::FrameMayEnd() const {
@@ -81,11 +81,13 @@ void SegmentCatalog::AddTables(const Transaction& transaction, FrameRecord* reco
   record->tables_omitted += transaction.tables_omitted;
   std::vector<TableTouch>& known = record->tables;
   for (const TableTouch& touch : transaction.tables) {
-    // Transactions of one application touch the same tables in the same order: begin where the last search ended.
+    // Transactions of one application touch the same tables in the same order: begin where the last
+    // search ended.
     size_t at = known.size();
     for (size_t i = 0; i < known.size() && at == known.size(); ++i) {
       const size_t candidate = (table_hint_ + i) % known.size();
-      if (known[candidate].table == touch.table && known[candidate].schema == touch.schema) at = candidate;
+      if (known[candidate].table == touch.table && known[candidate].schema == touch.schema)
+        at = candidate;
     }
     table_hint_ = at + 1;
     if (at < known.size()) {
@@ -119,7 +121,8 @@ DurableBatch SegmentCatalog::TakeBatch() {
   batch.segment = segment_;
   for (LiveFrame& frame : live_) {
     if (!frame.changed || whole_until_ <= frame.record.place.raw_offset) continue;
-    frame.record.raw_end = frame.raw_end == 0 ? whole_until_ : std::min(frame.raw_end, whole_until_);
+    frame.record.raw_end =
+        frame.raw_end == 0 ? whole_until_ : std::min(frame.raw_end, whole_until_);
     frame.changed = false;
     batch.frames.push_back(frame.record);
   }

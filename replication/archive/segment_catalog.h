@@ -1,6 +1,6 @@
-// Turns one segment's scanned events and frame cuts into the records of records.h. The writer's side decides where
-// frames end by asking FrameMayEnd; a reader's side tells where they did end. Both therefore produce the same records.
-// Pure; one thread.
+// Turns one segment's scanned events and frame cuts into the records of records.h. The writer's
+// side decides where frames end by asking FrameMayEnd; a reader's side tells where they did end.
+// Both therefore produce the same records. Pure; one thread.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,13 @@ class SegmentCatalog {
   // `commit_high_us`: the highest commit time of the archive before this segment (0 for the first).
   SegmentCatalog(SegmentHeader header, int64_t commit_high_us);
 
-  // Each event of the segment in order, prefix included; offsets are raw offsets within the segment.
+  // Each event of the segment in order, prefix included; offsets are raw offsets within the
+  // segment.
   void OnEvent(const ScannedEvent& event);
   // The writer's rule: may (so: must) the current frame end behind the event just given?
   bool FrameMayEnd() const;
-  // The current frame ends at raw offset `raw_end`; the next one is stored at a place given later (see SetStored).
+  // The current frame ends at raw offset `raw_end`; the next one is stored at a place given later
+  // (see SetStored).
   void EndFrame(uint64_t raw_end);
 
   // Raw offset up to which everything is whole (outside any transaction).
@@ -27,11 +29,13 @@ class SegmentCatalog {
   bool in_transaction() const;
   uint64_t transactions() const;
 
-  // Takes what changed since the last call: records of frames touched (the current, unfinished one included, if it
-  // got a transaction or whole event), DDL and oversize records, and the segment's totals up to whole_until().
-  // Frames' stored offsets and the segment's stored_bytes are filled in by the caller, who knows the file.
+  // Takes what changed since the last call: records of frames touched (the current, unfinished one
+  // included, if it got a transaction or whole event), DDL and oversize records, and the segment's
+  // totals up to whole_until(). Frames' stored offsets and the segment's stored_bytes are filled in
+  // by the caller, who knows the file.
   DurableBatch TakeBatch();
-  // The footer's facts that the catalog knows: all but raw_sha256, stored_bytes, frames, sealed_us, reason.
+  // The footer's facts that the catalog knows: all but raw_sha256, stored_xxh64, stored_bytes,
+  // frames, sealed_us, reason.
   SegmentFooter FooterSoFar() const;
 
  private:

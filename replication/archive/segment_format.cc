@@ -1,11 +1,13 @@
 #include "replication/archive/segment_format.h"
 
+#include <algorithm>
 #include <cstddef>
 
 namespace tidemark {
 namespace {
 
-// Offsets of FORMAT.md. Both frames begin alike: skippable magic, size of what follows, tag, version.
+// Offsets of FORMAT.md. Both frames begin alike: skippable magic, size of what follows, tag,
+// version.
 constexpr size_t kPreambleBytes = 18;
 constexpr size_t kTagOffset = 8;
 constexpr size_t kVersionOffset = 16;
@@ -14,14 +16,15 @@ constexpr std::string_view kFooterTag = "TMSEGFTR";
 constexpr std::string_view kTrailerTag = "TMSEGEND";
 
 constexpr size_t kHeaderFixedBytes = 72;
-constexpr size_t kHeaderBytesMin = kHeaderFixedBytes + 2 + 2 + 4 + 4 + 4 + 4;  // five empty texts and the checksum
+constexpr size_t kHeaderBytesMin =
+    kHeaderFixedBytes + 2 + 2 + 4 + 4 + 4 + 4;  // five empty texts and the checksum
 static_assert(kHeaderFixedBytes == kPreambleBytes + 2 + 8 + 16 + 8 + 4 + 8 + 8);
 
-constexpr size_t kFooterFixedBytes = 112;
+constexpr size_t kFooterFixedBytes = 120;
 constexpr size_t kFooterBytesMin = kFooterFixedBytes + 4 + kFooterTrailerBytes;
 constexpr size_t kFramePlaceBytes = 16;
 constexpr uint8_t kFlagEndsSourceFile = 1;
-static_assert(kFooterFixedBytes == kPreambleBytes + 1 + 1 + 4 + 3 * 8 + 4 * 8 + 32);
+static_assert(kFooterFixedBytes == kPreambleBytes + 1 + 1 + 4 + 3 * 8 + 4 * 8 + 32 + 8);
 static_assert(kFooterTrailerBytes == 4 + 4 + kTrailerTag.size());
 
 void PutPreamble(ByteWriter& writer, std::string_view tag) {
@@ -53,8 +56,9 @@ Result<Bytes> TakeFrame(Bytes bytes, std::string_view tag, const char* what, siz
   std::string magic;
   ByteWriter(&magic).U32(kSkippableMagic);
   if (starts_wrong(0, AsBytes(magic)) || starts_wrong(kTagOffset, AsBytes(tag)))
-    return Status(Code::kUnsupportedFormat, std::string("this is no Tidemark segment: no segment ") + what +
-                                                " where one has to be");
+    return Status(
+        Code::kUnsupportedFormat,
+        std::string("this is no Tidemark segment: no segment ") + what + " where one has to be");
   if (bytes.size() < kPreambleBytes) return Truncated(what);
   uint64_t size = LoadLittleEndian(bytes.data() + 4, 4) + 8;
   if (size < bytes_min || size > kSegmentHeaderBytesMax)
@@ -68,8 +72,8 @@ Status CheckVersion(Bytes frame, const char* what) {
   if (version == kSegmentFormatVersion) return OkStatus();
   if (version == 0) return Damaged(what, "format version 0");
   return Status(Code::kUnsupportedFormat,
-                "the segment has format version " + std::to_string(version) + ", this program reads version " +
-                    std::to_string(kSegmentFormatVersion),
+                "the segment has format version " + std::to_string(version) +
+                    ", this program reads version " + std::to_string(kSegmentFormatVersion),
                 "use the version of Tidemark that wrote it, or a newer one");
 }
 
@@ -77,7 +81,9 @@ uint32_t Load32(Bytes frame, size_t offset) {
   return static_cast<uint32_t>(LoadLittleEndian(frame.data() + offset, 4));
 }
 
-std::string TakeText(ByteReader& reader, uint64_t size) { return std::string(AsText(reader.Take(size))); }
+std::string TakeText(ByteReader& reader, uint64_t size) {
+  return std::string(AsText(reader.Take(size)));
+}
 
 Result<GtidSet> TakeGtidSet(ByteReader& reader, const char* what) {
   Bytes encoded = reader.Take(reader.U32());
@@ -97,7 +103,8 @@ Status TakeFrameTable(ByteReader& reader, uint32_t count, SegmentFooter* footer)
     const bool rises = i == 0 ? place.raw_offset == 0
                               : place.raw_offset > footer->frames.back().raw_offset &&
                                     place.stored_offset > footer->frames.back().stored_offset;
-    if (!rises || place.raw_offset >= footer->raw_bytes || place.stored_offset >= footer->stored_bytes)
+    if (!rises || place.raw_offset >= footer->raw_bytes ||
+        place.stored_offset >= footer->stored_bytes)
       return Damaged("footer", "frame " + std::to_string(i) + " is out of order");
     footer->frames.push_back(place);
   }
@@ -139,7 +146,8 @@ std::string EncodeSegmentHeader(const SegmentHeader& header) {
 Result<SegmentHeader> DecodeSegmentHeader(Bytes bytes, size_t* frame_bytes) {
   TM_ASSIGN_OR_RETURN(Bytes frame, TakeFrame(bytes, kHeaderTag, "header", kHeaderBytesMin));
   const size_t covered = frame.size() - 4;
-  if (Load32(frame, covered) != Crc32(0, frame.first(covered))) return Damaged("header", "its checksum does not hold");
+  if (Load32(frame, covered) != Crc32(0, frame.first(covered)))
+    return Damaged("header", "its checksum does not hold");
   TM_RETURN_IF_ERROR(CheckVersion(frame, "header"));
 
   SegmentHeader header;
@@ -168,15 +176,17 @@ std::string EncodeSegmentFooter(const SegmentFooter& footer) {
   std::string frame;
   ByteWriter writer(&frame);
   PutPreamble(writer, kFooterTag);
-  writer.U8(static_cast<uint8_t>(footer.reason)).U8(footer.ends_source_file ? kFlagEndsSourceFile : 0);
+  writer.U8(static_cast<uint8_t>(footer.reason))
+      .U8(footer.ends_source_file ? kFlagEndsSourceFile : 0);
   writer.U32(static_cast<uint32_t>(footer.frames.size()));
   writer.U64(footer.raw_bytes).U64(footer.stored_bytes).U64(footer.transactions);
   writer.U64(Unsigned(footer.first_commit_us)).U64(Unsigned(footer.last_commit_us));
   writer.U64(Unsigned(footer.commit_high_us)).U64(Unsigned(footer.sealed_us));
-  writer.Raw(footer.raw_sha256);
+  writer.Raw(footer.raw_sha256).U64(footer.stored_xxh64);
   TM_CHECK(frame.size() == kFooterFixedBytes);
   writer.Text32(footer.gtids.empty() ? std::string() : footer.gtids.Encode());
-  for (const FramePlace& place : footer.frames) writer.U64(place.raw_offset).U64(place.stored_offset);
+  for (const FramePlace& place : footer.frames)
+    writer.U64(place.raw_offset).U64(place.stored_offset);
   const size_t size = frame.size() + kFooterTrailerBytes;
   SetFrameSize(&frame, size);
   writer.U32(static_cast<uint32_t>(size));
@@ -187,7 +197,8 @@ std::string EncodeSegmentFooter(const SegmentFooter& footer) {
 Result<SegmentFooter> DecodeSegmentFooter(Bytes bytes) {
   TM_ASSIGN_OR_RETURN(Bytes frame, TakeFrame(bytes, kFooterTag, "footer", kFooterBytesMin));
   const size_t body = frame.size() - kFooterTrailerBytes;
-  if (FooterFrameBytes(frame.subspan(body)) != frame.size()) return Damaged("footer", "it does not end as one");
+  if (FooterFrameBytes(frame.subspan(body)) != frame.size())
+    return Damaged("footer", "it does not end as one");
   if (Load32(frame, body + 4) != Crc32(0, frame.first(body + 4)))
     return Damaged("footer", "its checksum does not hold");
   TM_RETURN_IF_ERROR(CheckVersion(frame, "footer"));
@@ -210,6 +221,7 @@ Result<SegmentFooter> DecodeSegmentFooter(Bytes bytes) {
   footer.sealed_us = Signed(reader.U64());
   Bytes digest = reader.Take(footer.raw_sha256.size());
   std::copy(digest.begin(), digest.end(), footer.raw_sha256.begin());
+  footer.stored_xxh64 = reader.U64();
   TM_ASSIGN_OR_RETURN(footer.gtids, TakeGtidSet(reader, "footer"));
   TM_RETURN_IF_ERROR(TakeFrameTable(reader, frame_count, &footer));
   return footer;

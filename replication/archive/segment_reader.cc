@@ -40,22 +40,27 @@ struct SegmentReader::State {
     return Status(Code::kTruncated, path + ": the segment's header is cut short");
   }
 
-  // Finds the footer from the file's end. Only an I/O error is an error: a segment without a footer is an unsealed one.
+  // Finds the footer from the file's end. Only an I/O error is an error: a segment without a footer
+  // is an unsealed one.
   Status ReadFooter(uint64_t size) {
     frames_end = size;
     if (size < frames_begin + kFooterTrailerBytes) return OkStatus();
-    TM_ASSIGN_OR_RETURN(auto trailer, ReadBytes(*file, size - kFooterTrailerBytes, kFooterTrailerBytes));
+    TM_ASSIGN_OR_RETURN(auto trailer,
+                        ReadBytes(*file, size - kFooterTrailerBytes, kFooterTrailerBytes));
     const uint64_t footer_bytes = FooterFrameBytes(trailer);
     if (footer_bytes == 0) return OkStatus();
     footer_damaged = true;
     if (footer_bytes > size - frames_begin) return OkStatus();
     TM_ASSIGN_OR_RETURN(auto bytes, ReadBytes(*file, size - footer_bytes, footer_bytes));
     Result<SegmentFooter> decoded = DecodeSegmentFooter(bytes);
-    // A newer version's footer is not damage, and must not be taken for a missing one: recovery would rewrite it.
-    if (!decoded.ok() && decoded.error().code() == Code::kUnsupportedFormat && !decoded.error().hint().empty())
+    // A newer version's footer is not damage, and must not be taken for a missing one: recovery
+    // would rewrite it.
+    if (!decoded.ok() && decoded.error().code() == Code::kUnsupportedFormat &&
+        !decoded.error().hint().empty())
       return Status(decoded.error()).WithContext(path);
     if (!decoded.ok() || decoded->stored_bytes != size - footer_bytes) return OkStatus();
-    const bool frames_fit = decoded->frames.empty() || decoded->frames.front().stored_offset == frames_begin;
+    const bool frames_fit =
+        decoded->frames.empty() || decoded->frames.front().stored_offset == frames_begin;
     if (!frames_fit) return OkStatus();
     footer_damaged = false;
     sealed = true;
@@ -75,7 +80,8 @@ struct SegmentReader::State {
   uint64_t frames_end = 0;
 };
 
-Result<std::unique_ptr<SegmentReader>> SegmentReader::Open(FileSystem& files, const std::string& path) {
+Result<std::unique_ptr<SegmentReader>> SegmentReader::Open(FileSystem& files,
+                                                           const std::string& path) {
   TM_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kRead));
   TM_ASSIGN_OR_RETURN(uint64_t size, file->Size());
   auto state = std::make_unique<State>(path, std::move(file));
@@ -98,7 +104,8 @@ const SegmentFooter& SegmentReader::footer() const {
 uint64_t SegmentReader::frames_begin() const { return state_->frames_begin; }
 uint64_t SegmentReader::frames_end() const { return state_->frames_end; }
 
-Status SegmentReader::ReadRaw(FramePlace frame, uint64_t raw_from, uint64_t raw_to, const Sink& sink) {
+Status SegmentReader::ReadRaw(FramePlace frame, uint64_t raw_from, uint64_t raw_to,
+                              const Sink& sink) {
   TM_CHECK(frame.raw_offset <= raw_from);
   if (raw_from >= raw_to) return OkStatus();
   FrameReader& frames = state_->frames;
@@ -108,8 +115,8 @@ Status SegmentReader::ReadRaw(FramePlace frame, uint64_t raw_from, uint64_t raw_
   while (raw < raw_to) {
     Status begun = frames.BeginFrame();
     if (begun.code() == Code::kEndOfData)
-      return Status(Code::kTruncated, state_->path + " ends at raw offset " + std::to_string(raw) + ", before " +
-                                          std::to_string(raw_to));
+      return Status(Code::kTruncated, state_->path + " ends at raw offset " + std::to_string(raw) +
+                                          ", before " + std::to_string(raw_to));
     TM_RETURN_IF_ERROR(begun);
     FrameReader::Block block;
     while (!block.last && raw < raw_to) {
@@ -121,7 +128,8 @@ Status SegmentReader::ReadRaw(FramePlace frame, uint64_t raw_from, uint64_t raw_
       raw = end;
     }
     // A frame that was flushed before it ended has nothing but its checksum left.
-    if (!block.last && state_->sealed && frames.AtEmptyLastBlock()) TM_RETURN_IF_ERROR(frames.NextBlock(&block));
+    if (!block.last && state_->sealed && frames.AtEmptyLastBlock())
+      TM_RETURN_IF_ERROR(frames.NextBlock(&block));
     if (block.last) TM_RETURN_IF_ERROR(frames.EndFrame());
   }
   return OkStatus();

@@ -19,7 +19,7 @@ constexpr uint8_t kEmptyLastBlock[3] = {0x01, 0x00, 0x00};
 struct Cut {
   uint64_t raw_end = 0;
   uint64_t stored_end = 0;
-  bool frame_ended = true;   // stored_end is behind a frame's checksum (or no frame has begun)
+  bool frame_ended = true;  // stored_end is behind a frame's checksum (or no frame has begun)
   bool block_was_last = false;
   uint32_t frame_checksum = 0;  // of the frame's content up to here, as zstd stores it
 };
@@ -27,23 +27,27 @@ struct Cut {
 class CutSearch {
  public:
   CutSearch(File& file, const SegmentReader& reader)
-      : file_(file), path_(reader.path()), begin_(reader.frames_begin()),
+      : file_(file),
+        path_(reader.path()),
+        begin_(reader.frames_begin()),
         scanner_(ScannerOptions{.count_rows = false, .expect_magic = true}) {
     cut_.stored_end = begin_;
   }
 
   Result<Cut> Run(uint64_t file_size) {
-    const Status walked = WalkFrames(file_, path_, begin_, file_size, /*may_be_torn=*/true,
-                                     {.on_block = [this](const FrameReader::Block& block,
-                                                         uint64_t stored_end) { return OnBlock(block, stored_end); },
-                                      .on_frame_end = [this](FramePlace, uint64_t, uint64_t stored_end) {
-                                        return OnFrameEnd(stored_end);
-                                      }});
+    const Status walked = WalkFrames(
+        file_, path_, begin_, file_size, /*may_be_torn=*/true,
+        {.on_block = [this](const FrameReader::Block& block,
+                            uint64_t stored_end) { return OnBlock(block, stored_end); },
+         .on_frame_end = [this](FramePlace, uint64_t,
+                                uint64_t stored_end) { return OnFrameEnd(stored_end); }});
     if (!walked.ok() && walked.code() != Code::kTruncated) return walked;
-    // The frame came to its last block, but its checksum is missing or does not hold. With event checksums every byte
-    // up to the cut is known to be good; without them nothing vouches for this frame.
+    // The frame came to its last block, but its checksum is missing or does not hold. With event
+    // checksums every byte up to the cut is known to be good; without them nothing vouches for this
+    // frame.
     if (cut_.block_was_last && !cut_.frame_ended && scanner_.checksum() == ChecksumAlgorithm::kOff)
-      return Status(Code::kCorruption, walked.message() + ", and its events carry no checksums to tell good from bad",
+      return Status(Code::kCorruption,
+                    walked.message() + ", and its events carry no checksums to tell good from bad",
                     "set binlog_checksum=CRC32 on the source");
     return cut_;
   }
@@ -101,9 +105,11 @@ Result<SegmentContents> Seal(FileSystem& files, Clock& clock, File& file, const 
   TM_ASSIGN_OR_RETURN(auto reader, SegmentReader::Open(files, path));
   TM_ASSIGN_OR_RETURN(ScannedFrames scanned, ScanFrames(*reader, source_name, commit_high_us));
   if (!scanned.whole)
-    return Status(Code::kCorruption, path + " is not whole after it was cut back: it changes under our hands",
+    return Status(Code::kCorruption,
+                  path + " is not whole after it was cut back: it changes under our hands",
                   "make sure that nothing else writes to the archive");
   SegmentFooter& footer = scanned.footer;
+  TM_ASSIGN_OR_RETURN(footer.stored_xxh64, HashStored(file, path, footer.stored_bytes));
   footer.reason = SealReason::kRecovery;
   footer.sealed_us = clock.WallMicroseconds();
   const std::string encoded = EncodeSegmentFooter(footer);
@@ -115,18 +121,22 @@ Result<SegmentContents> Seal(FileSystem& files, Clock& clock, File& file, const 
   return std::move(scanned.contents);
 }
 
-Result<RecoveredSegment> RemoveEmpty(FileSystem& files, const std::string& path, uint64_t file_size) {
+Result<RecoveredSegment> RemoveEmpty(FileSystem& files, const std::string& path,
+                                     uint64_t file_size) {
   TM_RETURN_IF_ERROR(files.Remove(path));
   const size_t slash = path.rfind('/');
-  TM_RETURN_IF_ERROR(files.SyncDirectory(slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash)));
+  TM_RETURN_IF_ERROR(files.SyncDirectory(slash == std::string::npos ? "."
+                                         : slash == 0               ? "/"
+                                                                    : path.substr(0, slash)));
   RecoveredSegment recovered;
   recovered.removed = true;
   recovered.cut_bytes = file_size;
   return recovered;
 }
 
-// SegmentWriter::Create makes the header durable before anything follows it. So a file with a torn header holds pieces
-// of that header and zeros, and no frame. Anything else that has no header is damaged, or not ours.
+// SegmentWriter::Create makes the header durable before anything follows it. So a file with a torn
+// header holds pieces of that header and zeros, and no frame. Anything else that has no header is
+// damaged, or not ours.
 Result<bool> IsTornHeader(File& file, uint64_t file_size) {
   if (file_size > kSegmentHeaderBytesMax) return false;
   std::vector<uint8_t> bytes(file_size);
@@ -137,14 +147,15 @@ Result<bool> IsTornHeader(File& file, uint64_t file_size) {
     const bool size_field = i >= 4 && i < 8;
     if (!size_field && bytes[i] != 0 && bytes[i] != static_cast<uint8_t>(ours[i])) return false;
   }
-  return std::search(bytes.begin(), bytes.end(), std::begin(kZstdMagic), std::end(kZstdMagic)) == bytes.end();
+  return std::search(bytes.begin(), bytes.end(), std::begin(kZstdMagic), std::end(kZstdMagic)) ==
+         bytes.end();
 }
 
 }  // namespace
 
 Result<RecoveredSegment> RecoverSegment(FileSystem& files, Clock& clock, const std::string& path,
-                                        const std::string& source_name, uint64_t number, int64_t commit_high_us,
-                                        uint64_t durable_raw_bytes) {
+                                        const std::string& source_name, uint64_t number,
+                                        int64_t commit_high_us, uint64_t durable_raw_bytes) {
   TM_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kReadWrite));
   TM_ASSIGN_OR_RETURN(uint64_t file_size, file->Size());
   auto opened = SegmentReader::Open(files, path);
@@ -156,7 +167,8 @@ Result<RecoveredSegment> RecoverSegment(FileSystem& files, Clock& clock, const s
   }
   const SegmentReader& reader = **opened;
   if (reader.header().number != number)
-    return Status(Code::kCorruption, path + " says that it is segment " + std::to_string(reader.header().number),
+    return Status(Code::kCorruption,
+                  path + " says that it is segment " + std::to_string(reader.header().number),
                   "give the file its own name back");
 
   RecoveredSegment recovered;
@@ -166,15 +178,17 @@ Result<RecoveredSegment> RecoverSegment(FileSystem& files, Clock& clock, const s
   }
   TM_ASSIGN_OR_RETURN(Cut cut, CutSearch(*file, reader).Run(file_size));
   if (cut.raw_end < durable_raw_bytes)
-    return Status(Code::kCorruption,
-                  path + " is whole up to raw offset " + std::to_string(cut.raw_end) + " only, but was durable up to " +
-                      std::to_string(durable_raw_bytes),
-                  "restore this file from a copy; the disk lost or changed what it had acknowledged");
+    return Status(
+        Code::kCorruption,
+        path + " is whole up to raw offset " + std::to_string(cut.raw_end) +
+            " only, but was durable up to " + std::to_string(durable_raw_bytes),
+        "restore this file from a copy; the disk lost or changed what it had acknowledged");
   const uint64_t own_bytes = std::max<uint64_t>(reader.header().prefix_bytes, kBinlogMagicSize);
   if (cut.raw_end <= own_bytes) return RemoveEmpty(files, path, file_size);
   recovered.cut_bytes = file_size - cut.stored_end;
   TM_RETURN_IF_ERROR(CutAndClose(*file, file_size, cut));
-  TM_ASSIGN_OR_RETURN(recovered.contents, Seal(files, clock, *file, path, source_name, commit_high_us));
+  TM_ASSIGN_OR_RETURN(recovered.contents,
+                      Seal(files, clock, *file, path, source_name, commit_high_us));
   return recovered;
 }
 

@@ -1,5 +1,8 @@
 #include "replication/archive/segment_scan.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "replication/archive/segment_catalog.h"
 #include "replication/archive/segment_recovery.h"
 #include "replication/event/stream_scanner.h"
@@ -7,19 +10,22 @@
 namespace tidemark {
 namespace {
 
+constexpr size_t kHashReadBytes = 256 * 1024;
+
 class FrameScan {
  public:
   FrameScan(SegmentReader& reader, int64_t commit_high_us)
-      : reader_(reader), scanner_(ScannerOptions{.expect_magic = true}), catalog_(reader.header(), commit_high_us) {
+      : reader_(reader),
+        scanner_(ScannerOptions{.expect_magic = true}),
+        catalog_(reader.header(), commit_high_us) {
     places_.push_back({.raw_offset = 0, .stored_offset = reader.frames_begin()});
   }
 
   Result<ScannedFrames> Run(const std::string& source_name) {
     Status walked = reader_.Walk({
         .on_block = [this](Bytes raw, uint64_t stored_end) { return OnBlock(raw, stored_end); },
-        .on_frame_end = [this](FramePlace, uint64_t raw_end, uint64_t stored_end) {
-          return OnFrameEnd(raw_end, stored_end);
-        },
+        .on_frame_end = [this](FramePlace, uint64_t raw_end,
+                               uint64_t stored_end) { return OnFrameEnd(raw_end, stored_end); },
     });
     if (!walked.ok() && walked.code() != Code::kTruncated) return walked;
     if (reader_.sealed()) TM_RETURN_IF_ERROR(scan_error_);
@@ -36,7 +42,8 @@ class FrameScan {
       catalog_.OnEvent(event);
       return OkStatus();
     });
-    // In the last, unfinished frame this is the tail; whether it is the last frame is not known yet.
+    // In the last, unfinished frame this is the tail; whether it is the last frame is not known
+    // yet.
     if (!fed.ok()) scan_error_ = std::move(fed).WithContext(reader_.path());
     if (catalog_.whole_until() > whole_before) whole_stored_ = stored_end;
     return OkStatus();
@@ -55,7 +62,8 @@ class FrameScan {
 
   Result<ScannedFrames> Finish(const std::string& source_name, bool at_frame_end) {
     ScannedFrames scanned;
-    scanned.whole = at_frame_end && scan_error_.ok() && !catalog_.in_transaction() && !scanner_.in_event();
+    scanned.whole =
+        at_frame_end && scan_error_.ok() && !catalog_.in_transaction() && !scanner_.in_event();
     scanned.frames_end = places_.back().stored_offset;
     scanned.contents = catalog_.TakeBatch();
     scanned.contents.source = source_name;
@@ -82,11 +90,13 @@ class FrameScan {
 };
 
 Status Differs(const SegmentReader& reader, const char* what) {
-  return Status(Code::kCorruption, reader.path() + ": its footer does not tell the truth about its " + what,
+  return Status(Code::kCorruption,
+                reader.path() + ": its footer does not tell the truth about its " + what,
                 "restore this file from a copy");
 }
 
-Status CompareWithFooter(const SegmentReader& reader, const ScannedFrames& scanned, int64_t commit_high_us) {
+Status CompareWithFooter(const SegmentReader& reader, const ScannedFrames& scanned,
+                         int64_t commit_high_us) {
   const SegmentFooter& says = reader.footer();
   const SegmentFooter& is = scanned.footer;
   if (!scanned.whole) return Differs(reader, "last transaction: it is not whole");
@@ -99,12 +109,14 @@ Status CompareWithFooter(const SegmentReader& reader, const ScannedFrames& scann
   if (says.first_commit_us != is.first_commit_us || says.last_commit_us != is.last_commit_us)
     return Differs(reader, "commit times");
   // A caller that looks at this segment alone (0) cannot know the highest time before it.
-  if (says.commit_high_us < is.commit_high_us || (commit_high_us != 0 && says.commit_high_us != is.commit_high_us))
+  if (says.commit_high_us < is.commit_high_us ||
+      (commit_high_us != 0 && says.commit_high_us != is.commit_high_us))
     return Differs(reader, "highest commit time");
   return OkStatus();
 }
 
-// A footer written whole is not a torn one. (Its trailer is damaged: with a whole trailer the reader would have told.)
+// A footer written whole is not a torn one. (Its trailer is damaged: with a whole trailer the
+// reader would have told.)
 Status CheckNoDamagedFooter(FileSystem& files, const std::string& path, uint64_t frames_end) {
   TM_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kRead));
   uint8_t preamble[18];
@@ -112,18 +124,36 @@ Status CheckNoDamagedFooter(FileSystem& files, const std::string& path, uint64_t
   if (got < sizeof(preamble) || LoadLittleEndian(preamble, 4) != kSkippableMagic) return OkStatus();
   TM_ASSIGN_OR_RETURN(uint64_t size, file->Size());
   if (frames_end + 8 + LoadLittleEndian(preamble + 4, 4) > size) return OkStatus();
-  return Status(Code::kCorruption, path + ": the footer at stored offset " + std::to_string(frames_end) + " is damaged",
-                "if it is the newest segment, starting tidemarkd writes the footer again");
+  return Status(
+      Code::kCorruption,
+      path + ": the footer at stored offset " + std::to_string(frames_end) + " is damaged",
+      "if it is the newest segment, starting tidemarkd writes the footer again");
 }
 
 }  // namespace
 
-Result<ScannedFrames> ScanFrames(SegmentReader& reader, const std::string& source_name, int64_t commit_high_us) {
+Result<ScannedFrames> ScanFrames(SegmentReader& reader, const std::string& source_name,
+                                 int64_t commit_high_us) {
   return FrameScan(reader, commit_high_us).Run(source_name);
 }
 
-Result<SegmentContents> ScanSegment(FileSystem& files, const std::string& path, const std::string& source_name,
-                                    int64_t commit_high_us) {
+Result<uint64_t> HashStored(File& file, const std::string& path, uint64_t size) {
+  Xxh64 hash;
+  std::vector<uint8_t> buffer(kHashReadBytes);
+  for (uint64_t offset = 0; offset < size;) {
+    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(buffer.size(), size - offset));
+    TM_ASSIGN_OR_RETURN(size_t got, file.ReadAt(offset, {buffer.data(), wanted}));
+    if (got == 0)
+      return Status(Code::kTruncated, path + " ends at " + std::to_string(offset) + " of " +
+                                          std::to_string(size) + " bytes");
+    hash.Update({buffer.data(), got});
+    offset += got;
+  }
+  return hash.Digest();
+}
+
+Result<SegmentContents> ScanSegment(FileSystem& files, const std::string& path,
+                                    const std::string& source_name, int64_t commit_high_us) {
   TM_ASSIGN_OR_RETURN(auto reader, SegmentReader::Open(files, path));
   if (reader->footer_damaged())
     return Status(Code::kCorruption, path + ": the footer at its end is damaged",
@@ -135,10 +165,13 @@ Result<SegmentContents> ScanSegment(FileSystem& files, const std::string& path, 
     return std::move(scanned.contents);
   }
   TM_RETURN_IF_ERROR(CompareWithFooter(*reader, scanned, commit_high_us));
+  TM_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kRead));
+  TM_ASSIGN_OR_RETURN(uint64_t stored_xxh64,
+                      HashStored(*file, path, reader->footer().stored_bytes));
+  if (stored_xxh64 != reader->footer().stored_xxh64) return Differs(*reader, "stored bytes");
   segment.sealed = true;
   segment.reason = reader->footer().reason;
   segment.commit_high_us = reader->footer().commit_high_us;
-  TM_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kRead));
   TM_ASSIGN_OR_RETURN(segment.stored_bytes, file->Size());
   return std::move(scanned.contents);
 }

@@ -12,8 +12,10 @@ namespace {
 constexpr size_t kStoredBufferBytes = 256 * 1024;
 constexpr size_t kBlockHeaderBytes = 3;
 constexpr size_t kFrameChecksumBytes = 4;
-constexpr size_t kFrameHeaderBytesMin = 6;  // magic, descriptor, and a window descriptor or one byte of size
-constexpr int kFrameCandidatesMax = 4096;   // in a tail: whoever puts in more gets "damaged" for an answer
+constexpr size_t kFrameHeaderBytesMin =
+    6;  // magic, descriptor, and a window descriptor or one byte of size
+constexpr int kFrameCandidatesMax =
+    4096;  // in a tail: whoever puts in more gets "damaged" for an answer
 static_assert(kStoredBufferBytes >= kBlockHeaderBytes + kZstdBlockBytesMax);
 
 struct BlockHeader {
@@ -32,8 +34,8 @@ struct BlockHeader {
   bool valid() const { return type != kReserved && size <= kZstdBlockBytesMax; }
 };
 
-// Size of the frame header that this descriptor announces (RFC 8878 §3.1.1.1), 0 if it is none that we write: without a
-// checksum or with a dictionary.
+// Size of the frame header that this descriptor announces (RFC 8878 §3.1.1.1), 0 if it is none that
+// we write: without a checksum or with a dictionary.
 size_t FrameHeaderBytes(uint8_t descriptor) {
   const bool checksum = (descriptor & 4) != 0;
   const bool reserved = (descriptor & 8) != 0;
@@ -45,15 +47,18 @@ size_t FrameHeaderBytes(uint8_t descriptor) {
   return 5 + (single_segment ? 0 : 1) + content_size;
 }
 
-// Every frame of ours begins with an event. Tells it from a zstd frame that somebody keeps in a table: sizes must be
-// possible ones, and positions must follow one another.
+// Every frame of ours begins with an event. Tells it from a zstd frame that somebody keeps in a
+// table (or that is a compressed transaction: MySQL gives those no checksum, and the events inside
+// no positions that follow one another).
 bool LooksLikeEvents(Bytes raw) {
   uint32_t position = 0;
   size_t events = 0;
   while (raw.size() >= kEventHeaderSize) {
     const EventHeader header = ReadEventHeader(raw.data());
     if (header.size < kEventHeaderSize || header.size > kEventBytesMax) return false;
-    if (events > 0 && position != 0 && header.log_pos != 0 && header.log_pos != position + header.size) return false;
+    if (events > 0 && position != 0 && header.log_pos != 0 &&
+        header.log_pos != position + header.size)
+      return false;
     ++events;
     position = header.log_pos;
     if (header.size > raw.size()) break;
@@ -72,7 +77,8 @@ bool IsFrameOfOurs(FrameReader& reader, uint64_t offset, uint64_t end) {
   return LooksLikeEvents(block.raw);
 }
 
-// Is there, at or behind `from`, a frame whose beginning decodes to events? Then what is in front of it was not the tail.
+// Is there, at or behind `from`, a frame whose beginning decodes to events? Then what is in front
+// of it was not the tail.
 Result<bool> FrameStandsBehind(File& file, const std::string& path, uint64_t from, uint64_t end) {
   FrameReader reader(file, path);
   std::vector<uint8_t> buffer(kStoredBufferBytes);
@@ -86,31 +92,38 @@ Result<bool> FrameStandsBehind(File& file, const std::string& path, uint64_t fro
       at = std::search(at, stop, std::begin(kZstdMagic), std::end(kZstdMagic));
       if (at == stop) break;
       if (++candidates > kFrameCandidatesMax) return true;
-      if (IsFrameOfOurs(reader, offset + static_cast<uint64_t>(at - buffer.begin()), end)) return true;
+      if (IsFrameOfOurs(reader, offset + static_cast<uint64_t>(at - buffer.begin()), end))
+        return true;
     }
     offset += got - (sizeof(kZstdMagic) - 1);  // a magic may stand across two buffers
   }
   return false;
 }
 
-Status JudgeBadFrame(File& file, const std::string& path, uint64_t bad_at, uint64_t end, bool may_be_torn,
-                     Status status) {
+Status JudgeBadFrame(File& file, const std::string& path, uint64_t behind, uint64_t end,
+                     bool may_be_torn, Status status) {
   if (status.code() != Code::kTruncated && status.code() != Code::kCorruption) return status;
   if (!may_be_torn) return Status(Code::kCorruption, status.message(), status.hint());
-  TM_ASSIGN_OR_RETURN(bool frame_behind, FrameStandsBehind(file, path, bad_at, end));
+  TM_ASSIGN_OR_RETURN(bool frame_behind, FrameStandsBehind(file, path, behind, end));
   if (!frame_behind) return Status(Code::kTruncated, status.message());
-  return Status(Code::kCorruption, status.message() + ", but frames stand behind it: this is no torn tail",
-                "restore this file from a copy; if it was damaged by a power failure, what stands behind offset " +
-                    std::to_string(bad_at) + " was perhaps never durable: compare `pitr status` before you cut there");
+  return Status(Code::kCorruption,
+                status.message() + ", but frames stand behind it: this is no torn tail",
+                "restore this file from a copy; if this follows a power failure, what stands "
+                "behind that offset was "
+                "perhaps never durable");
 }
 
 }  // namespace
 
 FrameReader::FrameReader(File& file, std::string path)
-    : file_(file), path_(std::move(path)), context_(ZSTD_createDCtx(), ZSTD_freeDCtx), stored_(kStoredBufferBytes),
+    : file_(file),
+      path_(std::move(path)),
+      context_(ZSTD_createDCtx(), ZSTD_freeDCtx),
+      stored_(kStoredBufferBytes),
       raw_(kZstdBlockBytesMax + 1) {  // so that a whole block never fills it
   TM_CHECK(context_ != nullptr);
-  TM_CHECK(!ZSTD_isError(ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, kWindowLogMax)));
+  TM_CHECK(
+      !ZSTD_isError(ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, kWindowLogMax)));
 }
 
 FrameReader::~FrameReader() = default;
@@ -123,11 +136,13 @@ void FrameReader::Seek(uint64_t stored_offset, uint64_t stored_end) {
 
 Status FrameReader::BeginFrame() {
   Status filled = Fill(1);
-  if (filled.code() == Code::kTruncated) return Status(Code::kEndOfData, path_ + " has no further frame");
+  if (filled.code() == Code::kTruncated)
+    return Status(Code::kEndOfData, path_ + " has no further frame");
   TM_RETURN_IF_ERROR(filled);
   TM_RETURN_IF_ERROR(Fill(kFrameHeaderBytesMin));
   const uint8_t* stored = stored_.data() + taken_;
-  if (!std::equal(std::begin(kZstdMagic), std::end(kZstdMagic), stored)) return Bad("no zstd frame begins here");
+  if (!std::equal(std::begin(kZstdMagic), std::end(kZstdMagic), stored))
+    return Bad("no zstd frame begins here");
   const size_t size = FrameHeaderBytes(stored[4]);
   if (size == 0) return Bad("a zstd frame without a checksum, or with a dictionary");
   TM_RETURN_IF_ERROR(Fill(size));
@@ -163,8 +178,8 @@ bool FrameReader::AtEmptyLastBlock() {
 
 Status FrameReader::Fill(size_t wanted) {
   if (filled_ - taken_ >= wanted) return OkStatus();
-  std::copy(stored_.begin() + static_cast<ptrdiff_t>(taken_), stored_.begin() + static_cast<ptrdiff_t>(filled_),
-            stored_.begin());
+  std::copy(stored_.begin() + static_cast<ptrdiff_t>(taken_),
+            stored_.begin() + static_cast<ptrdiff_t>(filled_), stored_.begin());
   filled_ -= taken_;
   taken_ = 0;
   const uint64_t read_from = position_ + filled_;
@@ -173,11 +188,12 @@ Status FrameReader::Fill(size_t wanted) {
   TM_ASSIGN_OR_RETURN(size_t got, file_.ReadAt(read_from, {stored_.data() + filled_, room}));
   filled_ += got;
   if (filled_ >= wanted) return OkStatus();
-  return Status(Code::kTruncated,
-                path_ + ": the zstd frame is cut short at stored offset " + std::to_string(position_ + filled_));
+  return Status(Code::kTruncated, path_ + ": the zstd frame is cut short at stored offset " +
+                                      std::to_string(position_ + filled_));
 }
 
-// Decodes exactly the next stored_size bytes, which are in the buffer. zstd gives a block's bytes as soon as it has it.
+// Decodes exactly the next stored_size bytes, which are in the buffer. zstd gives a block's bytes
+// as soon as it has it.
 Status FrameReader::Decode(size_t stored_size, Bytes* raw, bool* frame_done) {
   ZSTD_inBuffer in{stored_.data() + taken_, stored_size, 0};
   ZSTD_outBuffer out{raw_.data(), raw_.size(), 0};
@@ -186,7 +202,8 @@ Status FrameReader::Decode(size_t stored_size, Bytes* raw, bool* frame_done) {
     const size_t result = ZSTD_decompressStream(context_.get(), &out, &in);
     if (ZSTD_isError(result)) return Bad(ZSTD_getErrorName(result));
     *frame_done = result == 0;
-    if (in.pos + out.pos == before || (*frame_done && in.pos < in.size)) return Bad("the frame contradicts itself");
+    if (in.pos + out.pos == before || (*frame_done && in.pos < in.size))
+      return Bad("the frame contradicts itself");
   }
   if (out.pos == out.size) return Bad("a block is longer than it may be");
   taken_ += stored_size;
@@ -196,11 +213,12 @@ Status FrameReader::Decode(size_t stored_size, Bytes* raw, bool* frame_done) {
 }
 
 Status FrameReader::Bad(const std::string& what) const {
-  return Status(Code::kCorruption, path_ + " is damaged at stored offset " + std::to_string(position_) + ": " + what);
+  return Status(Code::kCorruption,
+                path_ + " is damaged at stored offset " + std::to_string(position_) + ": " + what);
 }
 
-Status WalkFrames(File& file, const std::string& path, uint64_t begin, uint64_t end, bool may_be_torn,
-                  const FrameWalk& walk) {
+Status WalkFrames(File& file, const std::string& path, uint64_t begin, uint64_t end,
+                  bool may_be_torn, const FrameWalk& walk) {
   FrameReader reader(file, path);
   reader.Seek(begin, end);
   uint64_t raw_end = 0;
@@ -216,7 +234,11 @@ Status WalkFrames(File& file, const std::string& path, uint64_t begin, uint64_t 
       TM_RETURN_IF_ERROR(walk.on_block(block, reader.position()));
     }
     if (status.ok()) status = reader.EndFrame();
-    if (!status.ok()) return JudgeBadFrame(file, path, reader.position(), end, may_be_torn, std::move(status));
+    // Looked for from this frame's beginning on: a damaged block size may have swallowed the next
+    // frame.
+    if (!status.ok())
+      return JudgeBadFrame(file, path, place.stored_offset + 1, end, may_be_torn,
+                           std::move(status));
     TM_RETURN_IF_ERROR(walk.on_frame_end(place, raw_end, reader.position()));
   }
 }

@@ -1,6 +1,7 @@
-// Reads the zstd frames of a segment block by block (RFC 8878 §3.1.1), so that every point where the writer flushed is
-// seen. Internal to replication/archive. Does not own the file; one thread. Memory: one zstd window (at most
-// kWindowLogMax, whatever the frame claims) and two buffers of fixed size.
+// Reads the zstd frames of a segment block by block (RFC 8878 §3.1.1), so that every point where
+// the writer flushed is seen. Internal to replication/archive. Does not own the file; one thread.
+// Memory: one zstd window (at most kWindowLogMax, whatever the frame claims) and two buffers of
+// fixed size.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@ struct ZSTD_DCtx_s;
 
 namespace tidemark {
 
-inline constexpr int kWindowLogMax = 27;                   // of zstd's highest levels; more is no frame of ours
-inline constexpr size_t kZstdBlockBytesMax = 128 * 1024;   // RFC 8878 §3.1.1.2.4
+inline constexpr int kWindowLogMax = 27;  // of zstd's highest levels; more is no frame of ours
+inline constexpr size_t kZstdBlockBytesMax = 128 * 1024;  // RFC 8878 §3.1.1.2.4
 inline constexpr uint8_t kZstdMagic[4] = {0x28, 0xB5, 0x2F, 0xFD};
 
 class FrameReader {
@@ -30,10 +31,12 @@ class FrameReader {
   FrameReader(File& file, std::string path);
   ~FrameReader();
 
-  // The next frame begins at stored_offset; nothing at or behind stored_end is read (UINT64_MAX: up to the file's end).
+  // The next frame begins at stored_offset; nothing at or behind stored_end is read (UINT64_MAX: up
+  // to the file's end).
   void Seek(uint64_t stored_offset, uint64_t stored_end);
-  // All: kTruncated if stored_end or the file's end comes first, kCorruption if it is not what a writer of ours writes,
-  // each naming file and stored offset. After an error position() stands where the bad piece begins.
+  // All: kTruncated if stored_end or the file's end comes first, kCorruption if it is not what a
+  // writer of ours writes, each naming file and stored offset. After an error position() stands
+  // where the bad piece begins.
   Status BeginFrame();  // kEndOfData if there is nothing more
   Status NextBlock(Block* block);
   Status EndFrame();  // checks the frame's checksum
@@ -50,7 +53,7 @@ class FrameReader {
   std::unique_ptr<ZSTD_DCtx_s, size_t (*)(ZSTD_DCtx_s*)> context_;
   std::vector<uint8_t> stored_;
   std::vector<uint8_t> raw_;
-  size_t taken_ = 0;   // stored_[taken_, filled_) are the file's bytes from position_ on
+  size_t taken_ = 0;  // stored_[taken_, filled_) are the file's bytes from position_ on
   size_t filled_ = 0;
   uint64_t position_ = 0;
   uint64_t stored_end_ = 0;
@@ -61,9 +64,10 @@ struct FrameWalk {
   std::function<Status(FramePlace frame, uint64_t raw_end, uint64_t stored_end)> on_frame_end;
 };
 
-// All frames of [begin, end). OK if the last frame ends at `end`. With `may_be_torn`, what does not decode and has no
-// frame of ours behind it is a torn tail: kTruncated. Everything else that does not decode is kCorruption.
-Status WalkFrames(File& file, const std::string& path, uint64_t begin, uint64_t end, bool may_be_torn,
-                  const FrameWalk& walk);
+// All frames of [begin, end). OK if the last frame ends at `end`. With `may_be_torn`, what does not
+// decode and has no frame of ours behind it is a torn tail: kTruncated. Everything else that does
+// not decode is kCorruption.
+Status WalkFrames(File& file, const std::string& path, uint64_t begin, uint64_t end,
+                  bool may_be_torn, const FrameWalk& walk);
 
 }  // namespace tidemark

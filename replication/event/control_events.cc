@@ -24,7 +24,7 @@ Status Malformed(const char* what) {
 }
 
 // Checksums came with 5.6.1.
-bool VersionNamesChecksum(std::string_view version) {
+bool HasChecksums(std::string_view version) {
   std::array<int, 3> part{};
   const char* at = version.data();
   const char* end = at + version.size();
@@ -53,7 +53,9 @@ bool EventChecksumMatches(Bytes event) {
   if (event.size() < kEventHeaderSize + kChecksumSize) return false;
   const Bytes covered = event.first(event.size() - kChecksumSize);
   uint32_t computed = 0;
-  if ((event[kFlagsOffset] & kEventFlagBinlogInUse) != 0) [[unlikely]] {
+  const bool in_use = ReadEventHeader(event.data()).type == EventType::kFormatDescription &&
+                      (event[kFlagsOffset] & kEventFlagBinlogInUse) != 0;
+  if (in_use) [[unlikely]] {
     const uint8_t flags = event[kFlagsOffset] & static_cast<uint8_t>(~kEventFlagBinlogInUse);
     computed = Crc32(0, covered.first(kFlagsOffset));
     computed = Crc32(computed, Bytes(&flags, 1));
@@ -76,15 +78,20 @@ Result<FormatDescription> ParseFormatDescription(Bytes event) {
   if (!reader.ok()) return Malformed("format description");
   if (description.binlog_version != kBinlogVersion || header_size != kEventHeaderSize) {
     return Status(Code::kUnsupportedFormat,
-                  "binary log version " + std::to_string(description.binlog_version) + " with headers of " +
-                      std::to_string(header_size) + " bytes is not supported (wanted: version 4, 19 bytes)");
+                  "binary log version " + std::to_string(description.binlog_version) +
+                      " with headers of " + std::to_string(header_size) +
+                      " bytes is not supported (wanted: version 4, 19 bytes)");
   }
-  description.names_checksum = VersionNamesChecksum(description.server_version);
-  if (!description.names_checksum) return description;
+  if (!HasChecksums(description.server_version)) {
+    return Status(Code::kUnsupportedFormat, "binary logs of server version '" +
+                                                description.server_version +
+                                                "' are not supported (wanted: 5.6.1 on)");
+  }
   if (reader.remaining() < 1 + kChecksumSize) return Malformed("format description");
   const uint8_t algorithm = event[event.size() - kChecksumSize - 1];
   if (algorithm > static_cast<uint8_t>(ChecksumAlgorithm::kCrc32)) {
-    return Status(Code::kUnsupportedFormat, "unknown checksum algorithm " + std::to_string(algorithm) +
+    return Status(Code::kUnsupportedFormat, "unknown checksum algorithm " +
+                                                std::to_string(algorithm) +
                                                 " in a format description event");
   }
   description.checksum = static_cast<ChecksumAlgorithm>(algorithm);
@@ -95,7 +102,8 @@ Result<Rotate> ParseRotate(Bytes body) {
   ByteReader reader(body);
   Rotate rotate;
   rotate.position = reader.U64();
-  if (!reader.ok() || reader.remaining() == 0 || reader.remaining() > kFileNameSizeMax) return Malformed("rotate");
+  if (!reader.ok() || reader.remaining() == 0 || reader.remaining() > kFileNameSizeMax)
+    return Malformed("rotate");
   rotate.next_file = AsText(reader.Rest());
   return rotate;
 }
@@ -133,10 +141,12 @@ void FinishEvent(std::string* event, ChecksumAlgorithm checksum) {
   const size_t covered = event->size();
   event->resize(covered + ChecksumSizeOf(checksum));
   Patch32(event, kSizeOffset, event->size());
-  if (checksum == ChecksumAlgorithm::kCrc32) Patch32(event, covered, Crc32(0, AsBytes(*event).first(covered)));
+  if (checksum == ChecksumAlgorithm::kCrc32)
+    Patch32(event, covered, Crc32(0, AsBytes(*event).first(covered)));
 }
 
-std::string EncodeEvent(EventType type, const EventStamp& stamp, std::string_view body, ChecksumAlgorithm checksum) {
+std::string EncodeEvent(EventType type, const EventStamp& stamp, std::string_view body,
+                        ChecksumAlgorithm checksum) {
   std::string event;
   event.reserve(kEventHeaderSize + body.size() + kChecksumSize);
   ByteWriter writer(&event);
@@ -146,17 +156,20 @@ std::string EncodeEvent(EventType type, const EventStamp& stamp, std::string_vie
   return event;
 }
 
-std::string EncodePreviousGtids(const GtidSet& set, const EventStamp& stamp, ChecksumAlgorithm checksum) {
+std::string EncodePreviousGtids(const GtidSet& set, const EventStamp& stamp,
+                                ChecksumAlgorithm checksum) {
   return EncodeEvent(EventType::kPreviousGtids, stamp, set.Encode(), checksum);
 }
 
-std::string EncodeRotate(const Rotate& rotate, const EventStamp& stamp, ChecksumAlgorithm checksum) {
+std::string EncodeRotate(const Rotate& rotate, const EventStamp& stamp,
+                         ChecksumAlgorithm checksum) {
   std::string body;
   ByteWriter(&body).U64(rotate.position).Text(rotate.next_file);
   return EncodeEvent(EventType::kRotate, stamp, body, checksum);
 }
 
-std::string EncodeHeartbeat(const Heartbeat& heartbeat, uint32_t server_id, ChecksumAlgorithm checksum) {
+std::string EncodeHeartbeat(const Heartbeat& heartbeat, uint32_t server_id,
+                            ChecksumAlgorithm checksum) {
   TM_CHECK(heartbeat.position <= UINT32_MAX);
   const EventStamp stamp{0, server_id, static_cast<uint32_t>(heartbeat.position), 0};
   return EncodeEvent(EventType::kHeartbeat, stamp, heartbeat.file, checksum);

@@ -1,7 +1,8 @@
-// Cuts a byte stream into events: whole ones in place, ones that straddle pieces copied, of long ones only the head.
+// Cuts a byte stream into events: whole ones in place, ones that straddle pieces copied, of long
+// ones only the head.
 //
-// Pure; owns the copy. Memory is bounded by the head's limit whatever size an event announces. Looks at nothing but the
-// header's size and type.
+// Pure; owns the copy. Memory is bounded by the head's limit whatever size an event announces.
+// Looks at nothing but the header's size and type.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@
 
 namespace tidemark {
 
-// A Previous_gtids event is of use only whole, and sets with very many holes do get long: its head may be this long.
+// A Previous_gtids event is of use only whole, and sets with very many holes do get long: its head
+// may be this long.
 inline constexpr size_t kPreviousGtidsBytesMax = size_t{16} << 20;
 
 class EventFramer {
@@ -23,7 +25,7 @@ class EventFramer {
     kHead,      // bytes() is the beginning of a long event; kPart and kLastPart follow
     kPart,      // bytes() is the next stretch of it
     kLastPart,
-    kBadSize,   // the header announces an impossible size; header() says which
+    kBadSize,  // the header announces an impossible size; header() says which
   };
 
   // Takes the next step's bytes off the front of `piece`. bytes() is valid until the next call.
@@ -33,7 +35,7 @@ class EventFramer {
   Bytes bytes() const { return bytes_; }
   bool in_event() const { return !held_.empty() && !delivered_; }
   uint64_t bytes_taken() const { return in_event() ? taken_ : 0; }  // of the event under way
-  Bytes head() const { return held_; }              // of the long event under way
+  Bytes head() const { return held_; }                              // of the long event under way
   void Reset();
 
  private:

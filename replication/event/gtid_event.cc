@@ -6,7 +6,8 @@
 namespace tidemark {
 namespace {
 
-constexpr uint8_t kLogicalClock = 2;  // LOGICAL_TIMESTAMP_TYPECODE; other values are 5.7 pre-releases
+constexpr uint8_t kLogicalClock =
+    2;  // LOGICAL_TIMESTAMP_TYPECODE; other values are 5.7 pre-releases
 constexpr uint64_t kTimestampPairBit = uint64_t{1} << 55;
 constexpr uint32_t kVersionPairBit = uint32_t{1} << 31;
 constexpr uint32_t kVersionUnknown = 999999;  // UNDEFINED_SERVER_VERSION
@@ -17,7 +18,8 @@ void ReadOptionalTail(ByteReader& reader, GtidEvent* out) {
   const uint64_t immediate = reader.U56();
   out->immediate_commit_us = static_cast<int64_t>(immediate & ~kTimestampPairBit);
   out->original_commit_us = out->immediate_commit_us;
-  if ((immediate & kTimestampPairBit) != 0) out->original_commit_us = static_cast<int64_t>(reader.U56());
+  if ((immediate & kTimestampPairBit) != 0)
+    out->original_commit_us = static_cast<int64_t>(reader.U56());
   if (reader.remaining() < 1) return;
   out->transaction_length = reader.PackedInteger();
   if (reader.remaining() < 4) return;
@@ -42,7 +44,8 @@ bool ParseUntagged(Bytes body, GtidEvent* out) {
   return reader.ok();
 }
 
-// MySQL's serialization library: the number of trailing ones of the first byte is the number of bytes that follow it.
+// MySQL's serialization library: the number of trailing ones of the first byte is the number of
+// bytes that follow it.
 uint64_t VariableInteger(ByteReader& reader) {
   const uint8_t first = reader.U8();
   const int more = std::countr_one(first);
@@ -81,8 +84,9 @@ bool ReadTag(ByteReader& reader, std::string* tag) {
   if (size > kGtidTagBytesMax) return false;
   tag->assign(AsText(reader.Take(size)));
   if (!reader.ok() || (!tag->empty() && tag->front() >= '0' && tag->front() <= '9')) return false;
-  return std::all_of(tag->begin(), tag->end(),
-                     [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+  return std::all_of(tag->begin(), tag->end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+  });
 }
 
 bool ReadUuid(ByteReader& reader, Uuid* uuid) {
@@ -102,25 +106,35 @@ bool ReadTaggedField(uint64_t field, ByteReader& reader, GtidEvent* out) {
     case kTag: return ReadTag(reader, &out->gtid.tsid.tag);
     case kLastCommitted: out->last_committed = SignedVariableInteger(reader); break;
     case kSequenceNumber: out->sequence_number = SignedVariableInteger(reader); break;
-    case kImmediateTimestamp: out->immediate_commit_us = static_cast<int64_t>(VariableInteger(reader)); break;
-    case kOriginalTimestamp: out->original_commit_us = static_cast<int64_t>(VariableInteger(reader)); break;
+    case kImmediateTimestamp:
+      out->immediate_commit_us = static_cast<int64_t>(VariableInteger(reader));
+      break;
+    case kOriginalTimestamp:
+      out->original_commit_us = static_cast<int64_t>(VariableInteger(reader));
+      break;
     case kTransactionLength: out->transaction_length = VariableInteger(reader); break;
-    case kImmediateVersion: out->immediate_server_version = static_cast<uint32_t>(VariableInteger(reader)); break;
-    case kOriginalVersion: out->original_server_version = static_cast<uint32_t>(VariableInteger(reader)); break;
+    case kImmediateVersion:
+      out->immediate_server_version = static_cast<uint32_t>(VariableInteger(reader));
+      break;
+    case kOriginalVersion:
+      out->original_server_version = static_cast<uint32_t>(VariableInteger(reader));
+      break;
     case kTicket: out->commit_group_ticket = VariableInteger(reader); break;
     default: return false;
   }
   return reader.ok();
 }
 
-// Message: version, size of the whole, number of the last field that must be understood, then (number, value)… in
-// rising order. Fields from kFieldCount on are newer than we are, and ignorable unless that header says otherwise.
+// Message: version, size of the whole, number of the last field that must be understood, then
+// (number, value)… in rising order. Fields from kFieldCount on are newer than we are, and ignorable
+// unless that header says otherwise.
 bool ParseTagged(Bytes body, GtidEvent* out) {
   ByteReader reader(body);
   const uint64_t version = VariableInteger(reader);
   const uint64_t size = VariableInteger(reader);
   const uint64_t last_needed = VariableInteger(reader);
-  if (!reader.ok() || version != 1 || size != body.size() || last_needed > kFieldCount) return false;
+  if (!reader.ok() || version != 1 || size != body.size() || last_needed > kFieldCount)
+    return false;
   uint32_t seen = 0;
   while (reader.remaining() > 0) {
     const uint64_t field = VariableInteger(reader);
@@ -133,7 +147,8 @@ bool ParseTagged(Bytes body, GtidEvent* out) {
   constexpr uint32_t kNeeded = 1U << kUuid | 1U << kGno | 1U << kTag | 1U << kImmediateTimestamp;
   if ((seen & kNeeded) != kNeeded) return false;
   if ((seen & 1U << kOriginalTimestamp) == 0) out->original_commit_us = out->immediate_commit_us;
-  if ((seen & 1U << kOriginalVersion) == 0) out->original_server_version = out->immediate_server_version;
+  if ((seen & 1U << kOriginalVersion) == 0)
+    out->original_server_version = out->immediate_server_version;
   return true;
 }
 
@@ -148,7 +163,8 @@ void Reset(GtidEvent* out) {
 
 bool ParseGtidEvent(EventType type, Bytes body, GtidEvent* out) {
   Reset(out);
-  const bool read = type == EventType::kGtidTagged ? ParseTagged(body, out) : ParseUntagged(body, out);
+  const bool read =
+      type == EventType::kGtidTagged ? ParseTagged(body, out) : ParseUntagged(body, out);
   if (!read || out->immediate_commit_us < 0 || out->original_commit_us < 0) return false;
   if (out->immediate_server_version == kVersionUnknown) out->immediate_server_version = 0;
   if (out->original_server_version == kVersionUnknown) out->original_server_version = 0;

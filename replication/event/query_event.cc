@@ -6,20 +6,24 @@ namespace tidemark {
 namespace {
 
 constexpr std::array<std::string_view, 20> kDdlWords = {
-    "ALTER",  "ANALYZE", "CHANGE",   "CREATE", "DROP",   "FLUSH",   "GRANT",  "IMPORT",   "INSTALL",   "LOCK",
-    "OPTIMIZE", "RENAME", "REPAIR", "RESET",  "RESTART", "REVOKE", "SHUTDOWN", "TRUNCATE", "UNINSTALL", "UNLOCK",
+    "ALTER",   "ANALYZE", "CHANGE",   "CREATE",   "DROP",      "FLUSH",  "GRANT",
+    "IMPORT",  "INSTALL", "LOCK",     "OPTIMIZE", "RENAME",    "REPAIR", "RESET",
+    "RESTART", "REVOKE",  "SHUTDOWN", "TRUNCATE", "UNINSTALL", "UNLOCK",
 };
 
 char Upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 bool IsBlank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-bool IsWordCharacter(char c) { return (Upper(c) >= 'A' && Upper(c) <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
+bool IsWordCharacter(char c) {
+  return (Upper(c) >= 'A' && Upper(c) <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
 
 void SkipThrough(std::string_view* text, std::string_view end) {
   const size_t at = text->find(end);
   text->remove_prefix(at == std::string_view::npos ? text->size() : at + end.size());
 }
 
-// Blanks and comments. The inside of /*! … */ and /*+ … */ is not skipped: the server executes the former.
+// Blanks and comments. The inside of /*! … */ and /*+ … */ is not skipped: the server executes the
+// former.
 void SkipBlanks(std::string_view* text) {
   while (!text->empty()) {
     if (IsBlank(text->front()) || text->front() == ';') {

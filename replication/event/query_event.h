@@ -1,7 +1,7 @@
 // Query events, and what the statement inside means for the transaction around it.
 //
-// Pure; the result points into the body. Source of facts: MySQL 9.7 libs/mysql/binlog/event/statement_events.{h,cpp},
-// trx_boundary_parser.cpp.
+// Pure; the result points into the body. Source of facts: MySQL 9.7
+// libs/mysql/binlog/event/statement_events.{h,cpp}, trx_boundary_parser.cpp.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@ struct QueryEvent {
   std::string_view statement;  // as far as the bytes given reach
 };
 
-// `body` may be cut short (the head of a long event); false if even the fixed part and the schema are not there.
+// `body` may be cut short (the head of a long event); false if even the fixed part and the schema
+// are not there.
 [[nodiscard]] bool ParseQueryEvent(Bytes body, QueryEvent* out);
 
 enum class StatementKind : uint8_t {

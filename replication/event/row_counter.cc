@@ -45,8 +45,12 @@ enum ColumnType : uint8_t {
 constexpr uint64_t kPartialJsonUpdates = 1;  // bit 0 of value_options
 constexpr uint8_t kPackedOneByteMax = 0xFA;
 
-ColumnSize Fixed(size_t bytes) { return {ColumnSize::Form::kFixed, 0, static_cast<uint16_t>(bytes), false}; }
-ColumnSize Prefixed(size_t width) { return {ColumnSize::Form::kPrefixed, static_cast<uint8_t>(width), 0, false}; }
+ColumnSize Fixed(size_t bytes) {
+  return {ColumnSize::Form::kFixed, 0, static_cast<uint16_t>(bytes), false};
+}
+ColumnSize Prefixed(size_t width) {
+  return {ColumnSize::Form::kPrefixed, static_cast<uint8_t>(width), 0, false};
+}
 
 // Nine decimal digits to four bytes; the rest as few bytes as hold it.
 size_t DecimalDigitBytes(size_t digits) {
@@ -59,8 +63,8 @@ ColumnSize DecimalSize(uint8_t precision, uint8_t scale) {
   return Fixed(DecimalDigitBytes(precision - size_t{scale}) + DecimalDigitBytes(scale));
 }
 
-// CHAR, ENUM and SET share a type; the first metadata byte is the real one, and for CHAR also carries, inverted, the two
-// high bits of the length in bytes.
+// CHAR, ENUM and SET share a type; the first metadata byte is the real one, and for CHAR also
+// carries, inverted, the two high bits of the length in bytes.
 ColumnSize StringSize(uint8_t real_type, uint8_t low_length) {
   if (real_type == kEnum || real_type == kSet) return Fixed(low_length);
   const unsigned high = (static_cast<unsigned>(real_type) << 4 & 0x300U) ^ 0x300U;
@@ -121,7 +125,8 @@ ColumnSize OneColumn(uint8_t type, ByteReader& metadata) {
   }
 }
 
-// A multi-valued index's hidden column: named in the table map, never in a row image, so only its metadata matters.
+// A multi-valued index's hidden column: named in the table map, never in a row image, so only its
+// metadata matters.
 ColumnSize TypedArray(ByteReader& metadata) {
   const uint8_t element = metadata.U8();
   if (element == kVarchar) {
@@ -132,7 +137,9 @@ ColumnSize TypedArray(ByteReader& metadata) {
   return {};
 }
 
-bool BitSet(const uint8_t* bits, size_t index) { return (bits[index >> 3] >> (index & 7) & 1) != 0; }
+bool BitSet(const uint8_t* bits, size_t index) {
+  return (bits[index >> 3] >> (index & 7) & 1) != 0;
+}
 
 uint64_t LengthAt(const uint8_t* at, size_t width) {
   switch (width) {
@@ -149,16 +156,22 @@ bool ColumnSizes(Bytes types, Bytes metadata, std::vector<ColumnSize>* out) {
   ByteReader reader(metadata);
   out->clear();
   out->reserve(types.size());
-  for (uint8_t type : types) out->push_back(type == kTypedArray ? TypedArray(reader) : OneColumn(type, reader));
+  for (uint8_t type : types)
+    out->push_back(type == kTypedArray ? TypedArray(reader) : OneColumn(type, reader));
   return reader.ok() && reader.remaining() == 0;
 }
 
 void RowCounter::Plan(Bytes bitmap, const std::vector<ColumnSize>& columns, Image* image) {
-  image->columns.clear();
+  size_t present = 0;
+  for (size_t i = 0; i < columns.size(); ++i) present += BitSet(bitmap.data(), i) ? 1 : 0;
+  image->columns = columns;
+  image->null_bytes = (present + 7) / 8;
+  if (present == columns.size()) return;  // as with binlog_row_image = FULL
+  image->chosen.clear();
   for (size_t i = 0; i < columns.size(); ++i) {
-    if (BitSet(bitmap.data(), i)) image->columns.push_back(columns[i]);
+    if (BitSet(bitmap.data(), i)) image->chosen.push_back(columns[i]);
   }
-  image->null_bytes = (image->columns.size() + 7) / 8;
+  image->columns = image->chosen;
 }
 
 void RowCounter::Begin(const RowsHeader& header, const std::vector<ColumnSize>& columns) {
@@ -171,11 +184,13 @@ void RowCounter::Begin(const RowsHeader& header, const std::vector<ColumnSize>& 
   Plan(header.before_columns, columns, &images_[0]);
   if (image_count_ == 2) Plan(header.after_columns, columns, &images_[1]);
   if (partial_) {
-    const auto json = std::count_if(columns.begin(), columns.end(), [](const ColumnSize& c) { return c.json; });
+    const auto json =
+        std::count_if(columns.begin(), columns.end(), [](const ColumnSize& c) { return c.json; });
     partial_bytes_ = (static_cast<size_t>(json) + 7) / 8;
   }
   // Rows without bytes cannot be counted by their bytes.
-  const size_t row_bytes_min = images_[0].null_bytes + (image_count_ == 2 ? images_[1].null_bytes : 0);
+  const size_t row_bytes_min =
+      images_[0].null_bytes + (image_count_ == 2 ? images_[1].null_bytes : 0);
   if (row_bytes_min > 0) step_ = Step::kImageStart;
 }
 
@@ -206,7 +221,7 @@ void RowCounter::ImageDone() {
 
 // False when the piece is used up first.
 bool RowCounter::WalkValues(Bytes* piece) {
-  const std::vector<ColumnSize>& columns = images_[image_].columns;
+  const std::span<const ColumnSize> columns = images_[image_].columns;
   for (; column_ < columns.size(); ++column_) {
     if (BitSet(nulls_.data(), column_)) continue;
     const ColumnSize column = columns[column_];
@@ -274,7 +289,8 @@ void RowCounter::Feed(Bytes piece) {
 }
 
 std::optional<uint64_t> RowCounter::Rows() const {
-  const bool between_rows = step_ == Step::kImageStart && image_ == 0 && gathered_size_ == 0 && skip_ == 0;
+  const bool between_rows =
+      step_ == Step::kImageStart && image_ == 0 && gathered_size_ == 0 && skip_ == 0;
   if (!between_rows) return std::nullopt;
   return rows_;
 }

@@ -16,7 +16,9 @@ RowsKind KindOf(EventType type) {
   }
 }
 
-bool IsVersion1(EventType type) { return type >= EventType::kWriteRowsV1 && type <= EventType::kDeleteRowsV1; }
+bool IsVersion1(EventType type) {
+  return type >= EventType::kWriteRowsV1 && type <= EventType::kDeleteRowsV1;
+}
 
 std::string_view ReadName(ByteReader& reader) {
   const std::string_view name = AsText(reader.Take(reader.U8()));

@@ -1,7 +1,8 @@
 // Table_map and the rows events' headers: which table, which columns, where the row images begin.
 //
-// Pure; results point into the body. Bodies may be cut short (the head of a long event) as long as the parts named here
-// are there. Source of facts: MySQL 9.7 libs/mysql/binlog/event/rows_event.{h,cpp}.
+// Pure; results point into the body. Bodies may be cut short (the head of a long event) as long as
+// the parts named here are there. Source of facts: MySQL 9.7
+// libs/mysql/binlog/event/rows_event.{h,cpp}.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,8 @@ struct TableMap {
   std::string_view table;
   Bytes column_types;  // one byte each
   Bytes metadata;      // as many bytes per column as its type has
-  size_t used = 0;     // bytes of the body up to the metadata's end; optional metadata behind it is not looked at
+  size_t used = 0;     // bytes of the body up to the metadata's end; optional metadata behind it is
+                       // not looked at
 };
 [[nodiscard]] bool ParseTableMap(Bytes body, TableMap* out);
 
@@ -30,7 +32,8 @@ struct RowsHeader {
   RowsKind kind = RowsKind::kWrite;
   uint64_t table_id = 0;
   uint64_t columns = 0;
-  Bytes before_columns;  // bitmaps, one bit per column; for writes and deletes there is one image, and this is its
+  Bytes before_columns;  // bitmaps, one bit per column; for writes and deletes there is one image,
+                         // and this is its
   Bytes after_columns;   // updates only
   size_t size = 0;       // bytes of the body in front of the first row
 };

@@ -1,14 +1,11 @@
 #include "replication/event/stream_scanner.h"
 
 #include <algorithm>
-#include <array>
 #include <string>
 #include <utility>
-#include <vector>
 
-#include "replication/base/checksum.h"
-#include "replication/event/control_events.h"
 #include "replication/event/event_framer.h"
+#include "replication/event/event_integrity.h"
 #include "replication/event/gtid_event.h"
 #include "replication/event/transaction_boundary.h"
 #include "replication/event/transaction_content.h"
@@ -19,46 +16,13 @@ namespace {
 
 constexpr int64_t kMicrosecondsPerSecond = 1000000;
 
-std::string Name(EventType type) { return "event of type " + std::to_string(static_cast<int>(type)); }
-
-// Events that are of use only whole have to be short enough to be held.
-uint64_t EventBytesMax(EventType type) {
-  switch (type) {
-    case EventType::kFormatDescription:
-    case EventType::kRotate:
-    case EventType::kStop:
-    case EventType::kXid:
-    case EventType::kXaPrepare:
-    case EventType::kGtid:
-    case EventType::kGtidTagged:
-    case EventType::kAnonymousGtid:
-    case EventType::kHeartbeat:
-    case EventType::kHeartbeatV2: return kEventHeadBytesMax;
-    case EventType::kPreviousGtids: return kPreviousGtidsBytesMax;
-    default: return kEventBytesMax;
-  }
-}
-
-// A format description that says "no checksums" has one all the same, but a source that edits the event in flight (it
-// clears `created` for a reconnecting replica) leaves that stale, so it cannot be insisted on. What can be told is
-// whether it would be right if only the algorithm's byte had not been damaged.
-bool ChecksumWasSwitchedOff(Bytes event) {
-  const size_t algorithm_offset = event.size() - kChecksumSize - 1;
-  if (event[algorithm_offset] != static_cast<uint8_t>(ChecksumAlgorithm::kOff) || EventChecksumMatches(event)) {
-    return false;
-  }
-  std::vector<uint8_t> repaired(event.begin(), event.end());
-  repaired[algorithm_offset] = static_cast<uint8_t>(ChecksumAlgorithm::kCrc32);
-  return EventChecksumMatches(repaired);
-}
-
 }  // namespace
 
 struct StreamScanner::State {
   explicit State(const ScannerOptions& scanner_options)
       : options(scanner_options),
-        checksum(scanner_options.checksum),
-        described(scanner_options.checksum_known),
+        integrity(scanner_options.verify_checksums, scanner_options.checksum,
+                  scanner_options.checksum_known),
         magic_left(scanner_options.expect_magic ? kBinlogMagicSize : 0),
         offset(scanner_options.start_offset),
         content(scanner_options.count_rows) {}
@@ -71,29 +35,25 @@ struct StreamScanner::State {
   Status TakeMagic(Bytes* piece);
 
   Status Begin(const EventHeader& header, Bytes head);
-  Status Settle(const EventHeader& header, Bytes event);
-  Status CheckHeader(const EventHeader& header) const;
   Status BeginTransactionEvent(const EventHeader& header, Bytes body);
   Status BeginGtid(const EventHeader& header, Bytes body);
   Status NotInTransaction(const EventHeader& header);
   Status End(Bytes head, ScannedEvent* out);
   Status EndOfTransaction();
-  Status CheckLength(BoundaryVerdict verdict) const;
+  bool LengthAgrees(BoundaryVerdict verdict) const;
+  Status LengthError(BoundaryVerdict verdict) const;
   void FillTransaction(const EventHeader& header);
 
-  size_t ChecksumBytes(EventType type) const {
-    if (type == EventType::kFormatDescription) return description_has_checksum ? kChecksumSize : 0;
-    return ChecksumSizeOf(checksum);
-  }
   Status Corrupt(const std::string& what) const {
     return {Code::kCorruption, "at stream offset " + std::to_string(offset) + ": " + what};
+  }
+  Status Located(Status error) const {
+    return std::move(error).WithContext("at stream offset " + std::to_string(offset));
   }
   std::string OpenName() const { return "transaction " + transaction.gtid.ToString(); }
 
   const ScannerOptions options;
-  ChecksumAlgorithm checksum;
-  bool described;  // `checksum` is known to be true: from a format description or from the caller
-  bool description_has_checksum = true;
+  EventIntegrity integrity;
   size_t magic_left;
   uint64_t offset;  // of the event under way, or of the next one
 
@@ -109,64 +69,29 @@ struct StreamScanner::State {
   EventHeader header;
   EventRole role = EventRole::kBetween;
   BoundaryEvent boundary_event = BoundaryEvent::kUnknown;
-  uint32_t crc = 0;          // of a long event, so far
-  uint64_t body_left = 0;    // of a long event: body bytes to come
-  std::array<uint8_t, kChecksumSize> crc_bytes{};
-  size_t crc_bytes_size = 0;
 };
 
-Status StreamScanner::State::CheckHeader(const EventHeader& event_header) const {
-  const size_t size_min = kEventHeaderSize + ChecksumBytes(event_header.type);
-  if (event_header.size < size_min || event_header.size > EventBytesMax(event_header.type)) [[unlikely]] {
-    return Corrupt(Name(event_header.type) + " announces " + std::to_string(event_header.size) + " bytes");
-  }
-  return OkStatus();
-}
-
-// Before anything of an event is believed: which checksum it has, and whether that is right.
-Status StreamScanner::State::Settle(const EventHeader& event_header, Bytes event) {
-  if (event_header.type == EventType::kFormatDescription) {
-    Result<FormatDescription> description = ParseFormatDescription(event);
-    if (!description.ok()) {
-      return Status(description.error()).WithContext("at stream offset " + std::to_string(offset));
-    }
-    if (description->names_checksum && options.verify_checksums && ChecksumWasSwitchedOff(event)) {
-      return Corrupt("a format description event with a wrong checksum");
-    }
-    checksum = description->checksum;
-    description_has_checksum = description->names_checksum;
-    described = true;
-  } else if (!described) [[unlikely]] {
-    // The source's first artificial Rotate comes before any description; it says itself whether it has a checksum.
-    const bool announces = event_header.type == EventType::kRotate || event_header.type == EventType::kHeartbeat ||
-                           event_header.type == EventType::kHeartbeatV2;
-    if (!announces) return Corrupt(Name(event_header.type) + " precedes the format description");
-    checksum = EventChecksumMatches(event) ? ChecksumAlgorithm::kCrc32 : ChecksumAlgorithm::kOff;
-  }
-  TM_RETURN_IF_ERROR(CheckHeader(event_header));
-  if (options.verify_checksums && checksum == ChecksumAlgorithm::kCrc32 && !EventChecksumMatches(event)) [[unlikely]] {
-    return Corrupt(Name(event_header.type) + " has a wrong checksum");
-  }
-  return OkStatus();
-}
-
 Status StreamScanner::State::NotInTransaction(const EventHeader& event_header) {
-  // What the sender makes up itself (log_pos 0 when it describes the format in mid-file) may come at any time.
+  // What the sender makes up itself (log_pos 0 when it describes the format in mid-file) may come
+  // at any time.
   if (boundary.open() && !event_header.artificial() && event_header.log_pos != 0) {
-    return Corrupt(Name(event_header.type) + " stands inside " + OpenName());
+    return Corrupt(EventName(event_header.type) + " stands inside " + OpenName());
   }
   return OkStatus();
 }
 
 Status StreamScanner::State::Begin(const EventHeader& event_header, Bytes head) {
   header = event_header;
-  const uint64_t body_size = header.size - kEventHeaderSize - ChecksumBytes(header.type);
+  const uint64_t body_size = header.size - kEventHeaderSize - integrity.ChecksumBytes(header.type);
   const Bytes rest = head.subspan(kEventHeaderSize);
   const Bytes body = rest.first(static_cast<size_t>(std::min<uint64_t>(rest.size(), body_size)));
-  body_left = body_size - body.size();
   switch (header.type) {
-    case EventType::kFormatDescription: role = EventRole::kFormatDescription; return NotInTransaction(header);
-    case EventType::kPreviousGtids: role = EventRole::kPreviousGtids; return NotInTransaction(header);
+    case EventType::kFormatDescription:
+      role = EventRole::kFormatDescription;
+      return NotInTransaction(header);
+    case EventType::kPreviousGtids:
+      role = EventRole::kPreviousGtids;
+      return NotInTransaction(header);
     case EventType::kRotate: role = EventRole::kRotate; return NotInTransaction(header);
     case EventType::kStop: role = EventRole::kStop; return NotInTransaction(header);
     case EventType::kHeartbeat:
@@ -182,17 +107,19 @@ Status StreamScanner::State::BeginTransactionEvent(const EventHeader& event_head
     case EventType::kGtidTagged: return BeginGtid(event_header, body);
     case EventType::kAnonymousGtid:
       return Corrupt("an anonymous transaction, without a GTID")
-          .WithHint("set gtid_mode = ON on the source; transactions without GTIDs cannot be archived");
+          .WithHint(
+              "set gtid_mode = ON on the source; transactions without GTIDs cannot be archived");
     case EventType::kTransactionPayload:
       boundary_event = BoundaryEvent::kPayload;
       if (boundary.state() != BoundaryState::kAfterGtid || !options.count_rows) return OkStatus();
       if (Status status = payload.Begin(body, &content); !status.ok()) {
-        return std::move(status).WithContext(Corrupt(OpenName()).message());
+        return Located(std::move(status).WithContext(OpenName()));
       }
       return OkStatus();
     default: break;
   }
-  boundary_event = content.Begin(event_header.type, body, boundary.state() == BoundaryState::kAfterGtid);
+  boundary_event =
+      content.Begin(event_header.type, body, boundary.state() == BoundaryState::kAfterGtid);
   return OkStatus();
 }
 
@@ -202,7 +129,8 @@ Status StreamScanner::State::BeginGtid(const EventHeader& event_header, Bytes bo
     return Corrupt("a transaction begins inside " + OpenName() + ", which began at " +
                    std::to_string(transaction.begin_offset));
   }
-  if (!ParseGtidEvent(event_header.type, body, &gtid_event)) return Corrupt("a Gtid event that does not parse");
+  if (!ParseGtidEvent(event_header.type, body, &gtid_event))
+    return Corrupt("a Gtid event that does not parse");
   content.BeginTransaction(&transaction);
   FillTransaction(event_header);
   transaction_bytes = 0;
@@ -210,7 +138,8 @@ Status StreamScanner::State::BeginGtid(const EventHeader& event_header, Bytes bo
 }
 
 void StreamScanner::State::FillTransaction(const EventHeader& event_header) {
-  std::swap(transaction.gtid, gtid_event.gtid);  // gtid_event is filled anew next time, into these strings
+  std::swap(transaction.gtid,
+            gtid_event.gtid);  // gtid_event is filled anew next time, into these strings
   transaction.immediate_commit_us = gtid_event.immediate_commit_us;
   transaction.original_commit_us = gtid_event.original_commit_us;
   if (transaction.immediate_commit_us == 0) {  // 5.7: only whole seconds, in every event's header
@@ -226,13 +155,18 @@ void StreamScanner::State::FillTransaction(const EventHeader& event_header) {
 }
 
 // The Gtid event says how long the transaction is; that and its events must agree on the end.
-Status StreamScanner::State::CheckLength(BoundaryVerdict verdict) const {
+bool StreamScanner::State::LengthAgrees(BoundaryVerdict verdict) const {
   const uint64_t declared = gtid_event.transaction_length;
-  if (declared == 0) return OkStatus();
-  const bool ends = verdict == BoundaryVerdict::kEnds;
-  if (ends ? transaction_bytes == declared : transaction_bytes < declared) return OkStatus();
-  return Corrupt(OpenName() + " declares " + std::to_string(declared) + " bytes, but its events " +
-                 (ends ? "end at " : "go on past ") + std::to_string(transaction_bytes));
+  if (declared == 0) return true;
+  return verdict == BoundaryVerdict::kEnds ? transaction_bytes == declared
+                                           : transaction_bytes < declared;
+}
+
+Status StreamScanner::State::LengthError(BoundaryVerdict verdict) const {
+  return Corrupt(OpenName() + " declares " + std::to_string(gtid_event.transaction_length) +
+                 " bytes, but its events " +
+                 (verdict == BoundaryVerdict::kEnds ? "end at " : "go on past ") +
+                 std::to_string(transaction_bytes));
 }
 
 Status StreamScanner::State::EndOfTransaction() {
@@ -243,7 +177,7 @@ Status StreamScanner::State::EndOfTransaction() {
   transaction.compressed = true;
   if (!options.count_rows) return OkStatus();
   Result<TransactionKind> kind = payload.Finish();
-  if (!kind.ok()) return Status(kind.error()).WithContext(Corrupt(OpenName()).message());
+  if (!kind.ok()) return Located(Status(kind.error()).WithContext(OpenName()));
   transaction.kind = *kind;
   return OkStatus();
 }
@@ -259,15 +193,18 @@ Status StreamScanner::State::End(Bytes head, ScannedEvent* out) {
     content.End();
     const BoundaryVerdict verdict = boundary.Take(boundary_event);
     if (verdict == BoundaryVerdict::kIllegal) {
-      if (boundary.open()) return Corrupt(Name(header.type) + " stands where none may, in " + OpenName());
-      return Corrupt(Name(header.type) + " outside of any transaction")
-          .WithHint("set gtid_mode = ON on the source; transactions without GTIDs cannot be archived");
+      if (boundary.open())
+        return Corrupt(EventName(header.type) + " stands where none may, in " + OpenName());
+      return Corrupt(EventName(header.type) + " outside of any transaction")
+          .WithHint(
+              "set gtid_mode = ON on the source; transactions without GTIDs cannot be archived");
     }
     if (verdict == BoundaryVerdict::kOutside) {
       role = EventRole::kBetween;
     } else {
       transaction_bytes += header.size;
-      TM_RETURN_IF_ERROR(CheckLength(verdict));
+      if (!LengthAgrees(verdict)) [[unlikely]]
+        return LengthError(verdict);
       out->begins_transaction = verdict == BoundaryVerdict::kBegins;
     }
     if (verdict == BoundaryVerdict::kEnds) {
@@ -282,52 +219,40 @@ Status StreamScanner::State::End(Bytes head, ScannedEvent* out) {
 
 Status StreamScanner::State::TakeWhole(Bytes event, ScannedEvent* out) {
   const EventHeader event_header = ReadEventHeader(event.data());
-  TM_RETURN_IF_ERROR(Settle(event_header, event));
+  if (!integrity.IsSound(event_header, event)) [[unlikely]] {
+    if (Status status = integrity.Check(event_header, event); !status.ok()) {
+      return Located(std::move(status));
+    }
+  }
   TM_RETURN_IF_ERROR(Begin(event_header, event));
   return End(event, out);
 }
 
-// A long event's head is there. Its checksum is computed on the way; until it is seen to be right the event may be
-// anything, which the parsers bear.
+// A long event's head is there. Its checksum is computed on the way; until it is seen to be right
+// the event may be anything, which the parsers bear.
 Status StreamScanner::State::BeginLong() {
-  if (!described) return Corrupt(Name(framer.header().type) + " precedes the format description");
-  TM_RETURN_IF_ERROR(CheckHeader(framer.header()));
-  const Bytes head = framer.bytes();
-  const size_t covered = framer.header().size - ChecksumSizeOf(checksum);
-  const Bytes head_covered = head.first(std::min(head.size(), covered));
-  const Bytes head_crc = head.subspan(head_covered.size());
-  std::copy(head_crc.begin(), head_crc.end(), crc_bytes.begin());
-  crc_bytes_size = head_crc.size();
-  if (options.verify_checksums && checksum == ChecksumAlgorithm::kCrc32) crc = Crc32(0, head_covered);
-  return Begin(framer.header(), head);
+  Status status = integrity.BeginLong(framer.header(), framer.bytes());
+  if (!status.ok()) return Located(std::move(status));
+  return Begin(framer.header(), framer.bytes());
 }
 
 // A stretch of a long event behind its head: body, then checksum.
 Status StreamScanner::State::TakePart(Bytes part) {
-  const Bytes body = part.first(static_cast<size_t>(std::min<uint64_t>(body_left, part.size())));
-  const Bytes stored_crc = part.subspan(body.size());
-  body_left -= body.size();
-  TM_CHECK(crc_bytes_size + stored_crc.size() <= crc_bytes.size());
-  std::copy(stored_crc.begin(), stored_crc.end(), crc_bytes.begin() + static_cast<ptrdiff_t>(crc_bytes_size));
-  crc_bytes_size += stored_crc.size();
-  if (body.empty()) return OkStatus();
-  if (options.verify_checksums && checksum == ChecksumAlgorithm::kCrc32) crc = Crc32(crc, body);
-  if (role == EventRole::kTransaction && boundary_event == BoundaryEvent::kPayload && options.count_rows &&
-      boundary.state() == BoundaryState::kAfterGtid) {
-    if (Status status = payload.Feed(body); !status.ok()) {
-      return std::move(status).WithContext(Corrupt(OpenName()).message());
-    }
+  const Bytes body = part.first(integrity.TakePart(part));
+  const bool in_payload = role == EventRole::kTransaction &&
+                          boundary_event == BoundaryEvent::kPayload && options.count_rows &&
+                          boundary.state() == BoundaryState::kAfterGtid;
+  if (!in_payload) {
+    content.Feed(body);
     return OkStatus();
   }
-  content.Feed(body);
-  return OkStatus();
+  Status status = payload.Feed(body);
+  return status.ok() ? status : Located(std::move(status).WithContext(OpenName()));
 }
 
 Status StreamScanner::State::FinishLong(ScannedEvent* out) {
-  if (options.verify_checksums && checksum == ChecksumAlgorithm::kCrc32 &&
-      crc != LoadLittleEndian(crc_bytes.data(), crc_bytes.size())) {
-    return Corrupt(Name(header.type) + " has a wrong checksum");
-  }
+  Status status = integrity.FinishLong(header);
+  if (!status.ok()) return Located(std::move(status));
   return End(framer.head(), out);
 }
 
@@ -349,8 +274,10 @@ StreamScanner::StreamScanner(StreamScanner&&) noexcept = default;
 StreamScanner& StreamScanner::operator=(StreamScanner&&) noexcept = default;
 
 Status StreamScanner::FeedEvent(Bytes event, ScannedEvent* out) {
-  if (event.size() < kEventHeaderSize || ReadEventHeader(event.data()).size != event.size()) [[unlikely]] {
-    return state_->Corrupt("an event of " + std::to_string(event.size()) + " bytes announces another size");
+  if (event.size() < kEventHeaderSize || ReadEventHeader(event.data()).size != event.size())
+      [[unlikely]] {
+    return state_->Corrupt("an event of " + std::to_string(event.size()) +
+                           " bytes announces another size");
   }
   return state_->TakeWhole(event, out);
 }
@@ -362,7 +289,8 @@ Status StreamScanner::FeedBytes(Bytes piece, const OnEvent& on_event) {
   while (true) {
     switch (state.framer.Next(&piece)) {
       case EventFramer::Step::kNeedMore: return OkStatus();
-      case EventFramer::Step::kBadSize: return state.CheckHeader(state.framer.header());
+      case EventFramer::Step::kBadSize:
+        return state.Located(state.integrity.CheckSize(state.framer.header()));
       case EventFramer::Step::kWhole:
         TM_RETURN_IF_ERROR(state.TakeWhole(state.framer.bytes(), &event));
         if (event.role != EventRole::kPreviousGtids) {
@@ -370,7 +298,9 @@ Status StreamScanner::FeedBytes(Bytes piece, const OnEvent& on_event) {
         }
         break;
       case EventFramer::Step::kHead: TM_RETURN_IF_ERROR(state.BeginLong()); continue;
-      case EventFramer::Step::kPart: TM_RETURN_IF_ERROR(state.TakePart(state.framer.bytes())); continue;
+      case EventFramer::Step::kPart:
+        TM_RETURN_IF_ERROR(state.TakePart(state.framer.bytes()));
+        continue;
       case EventFramer::Step::kLastPart:
         TM_RETURN_IF_ERROR(state.TakePart(state.framer.bytes()));
         TM_RETURN_IF_ERROR(state.FinishLong(&event));
@@ -384,11 +314,12 @@ Status StreamScanner::Finish() const {
   if (state_->magic_left > 0) return {Code::kTruncated, "the stream ends inside the magic bytes"};
   if (in_event()) {
     return {Code::kTruncated, "the stream ends at offset " + std::to_string(offset()) +
-                                  ", inside an event that began at " + std::to_string(state_->offset)};
+                                  ", inside an event that began at " +
+                                  std::to_string(state_->offset)};
   }
   if (in_transaction()) {
-    return {Code::kTruncated, "the stream ends at offset " + std::to_string(offset()) + ", inside " +
-                                  state_->OpenName() + ", which began at " +
+    return {Code::kTruncated, "the stream ends at offset " + std::to_string(offset()) +
+                                  ", inside " + state_->OpenName() + ", which began at " +
                                   std::to_string(state_->transaction.begin_offset)};
   }
   return OkStatus();
@@ -397,8 +328,10 @@ Status StreamScanner::Finish() const {
 uint64_t StreamScanner::offset() const { return state_->offset + state_->framer.bytes_taken(); }
 bool StreamScanner::in_event() const { return state_->framer.in_event(); }
 bool StreamScanner::in_transaction() const { return state_->boundary.open(); }
-const Gtid* StreamScanner::open_gtid() const { return in_transaction() ? &state_->transaction.gtid : nullptr; }
-ChecksumAlgorithm StreamScanner::checksum() const { return state_->checksum; }
+const Gtid* StreamScanner::open_gtid() const {
+  return in_transaction() ? &state_->transaction.gtid : nullptr;
+}
+ChecksumAlgorithm StreamScanner::checksum() const { return state_->integrity.checksum(); }
 
 void StreamScanner::DropOpenTransaction(uint64_t offset_now) {
   state_->framer.Reset();

@@ -42,8 +42,9 @@ struct Transaction {
   bool compressed = false;      // came as a Transaction_payload
   std::vector<TableTouch> tables;
   uint64_t tables_omitted = 0;
-  std::string ddl_schema;     // kDdl only: default schema of the session
-  std::string ddl_statement;  // kDdl only: at most kDdlStatementBytesMax bytes
+  // kDdl, and kRows that begin with CREATE TABLE … SELECT: the session's default schema; at most kDdlStatementBytesMax.
+  std::string ddl_schema;
+  std::string ddl_statement;
 
   uint64_t size() const { return end_offset - begin_offset; }
 };

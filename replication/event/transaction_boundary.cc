@@ -14,7 +14,8 @@ constexpr BoundaryStep Inside(State next) { return {next, Verdict::kInside}; }
 
 BoundaryStep Outside(Event event) {
   if (event == Event::kGtid) return {State::kAfterGtid, Verdict::kBegins};
-  if (event == Event::kIncident || event == Event::kUnknown) return {State::kNone, Verdict::kOutside};
+  if (event == Event::kIncident || event == Event::kUnknown)
+    return {State::kNone, Verdict::kOutside};
   return kIllegal;
 }
 

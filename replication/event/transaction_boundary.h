@@ -1,7 +1,8 @@
 // Where transactions begin and end: a state machine over kinds of events, and nothing else.
 //
-// Pure values. The server's own machine is libs/mysql/binlog/event/trx_boundary_parser.cpp; ours differs in that a
-// transaction always begins with a GTID, and that what a finished transaction was (rows, DDL, XA) is an answer too.
+// Pure values. The server's own machine is libs/mysql/binlog/event/trx_boundary_parser.cpp; ours
+// differs in that a transaction always begins with a GTID, and that what a finished transaction was
+// (rows, DDL, XA) is an answer too.
 #pragma once
 
 #include <cstdint>

@@ -8,7 +8,8 @@
 namespace tidemark {
 namespace {
 
-// Table maps kept, by the bytes they take. Past it all are forgotten, and come again with the next statements.
+// Table maps kept, by the bytes they take. Past it all are forgotten, and come again with the next
+// statements.
 constexpr size_t kTableCacheBytesMax = size_t{16} << 20;
 constexpr size_t kOmitted = SIZE_MAX;
 
@@ -74,8 +75,10 @@ BoundaryEvent TransactionContent::TakeQuery(Bytes body, bool after_gtid) {
   if (!ParseQueryEvent(body, &query)) return BoundaryEvent::kStatement;
   const StatementKind kind = ClassifyStatement(query.statement);
   const BoundaryEvent boundary = BoundaryOf(kind);
-  // Behind its Gtid any statement commits by itself; in a transaction only CREATE TABLE … SELECT is DDL.
-  const bool ddl = boundary == BoundaryEvent::kStatement && (after_gtid || kind == StatementKind::kDdl);
+  // Behind its Gtid any statement commits by itself; in a transaction only CREATE TABLE … SELECT is
+  // DDL.
+  const bool ddl =
+      boundary == BoundaryEvent::kStatement && (after_gtid || kind == StatementKind::kDdl);
   if (ddl && transaction_ != nullptr && transaction_->ddl_statement.empty()) {
     transaction_->ddl_schema.assign(query.schema);
     transaction_->ddl_statement.assign(query.statement.substr(0, kDdlStatementBytesMax));

@@ -1,7 +1,9 @@
-// What a transaction's events say it did: tables touched with row counts, the text of DDL, the boundary kind of each.
+// What a transaction's events say it did: tables touched with row counts, the text of DDL, the
+// boundary kind of each.
 //
-// Pure. Knows nothing of checksums, offsets and framing: the scanner feeds it bodies, from the stream or out of a
-// decompressed payload. Steady state allocates nothing: table maps are parsed again only when their bytes change.
+// Pure. Knows nothing of checksums, offsets and framing: the scanner feeds it bodies, from the
+// stream or out of a decompressed payload. Steady state allocates nothing: table maps are parsed
+// again only when their bytes change.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +23,11 @@ class TransactionContent {
   // `count_rows` false: tables and rows are not looked at.
   explicit TransactionContent(bool count_rows) : count_rows_(count_rows) {}
 
-  void BeginTransaction(Transaction* transaction);  // empties and later fills it; must outlive the transaction
-  // One event of the transaction: its body, or as much of it as there is (Feed brings the rest), then End.
-  // Not for Gtid and Transaction_payload events. `after_gtid`: nothing but the Gtid has been seen of the transaction.
+  void BeginTransaction(
+      Transaction* transaction);  // empties and later fills it; must outlive the transaction
+  // One event of the transaction: its body, or as much of it as there is (Feed brings the rest),
+  // then End. Not for Gtid and Transaction_payload events. `after_gtid`: nothing but the Gtid has
+  // been seen of the transaction.
   BoundaryEvent Begin(EventType type, Bytes body, bool after_gtid);
   void Feed(Bytes body_piece);
   void End();

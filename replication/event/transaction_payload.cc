@@ -15,10 +15,13 @@ constexpr uint64_t kFieldUncompressedSize = 3;
 
 constexpr int kWindowLogMax = 27;
 constexpr size_t kOutputBytes = 128 * 1024;
-// What a payload may unfold to. The server's own limit is one event of at most 1 GiB of events each.
+// What a payload may unfold to. The server's own limit is one event of at most 1 GiB of events
+// each.
 constexpr uint64_t kUncompressedBytesMax = uint64_t{1} << 40;
 
-Status Malformed(const std::string& what) { return {Code::kCorruption, "malformed transaction payload: " + what}; }
+Status Malformed(const std::string& what) {
+  return {Code::kCorruption, "malformed transaction payload: " + what};
+}
 
 uint64_t FieldNumber(Bytes value, bool* ok) {
   ByteReader reader(value);
@@ -46,12 +49,14 @@ Result<PayloadHeader> ParsePayloadHeader(Bytes body) {
     have_size = have_size || field == kFieldPayloadSize;
     have_compression = have_compression || field == kFieldCompression;
   }
-  if (!ok || !reader.ok() || !have_size || !have_compression) return Malformed("its header does not parse");
+  if (!ok || !reader.ok() || !have_size || !have_compression)
+    return Malformed("its header does not parse");
   const bool known = compression == static_cast<uint64_t>(PayloadCompression::kZstd) ||
                      compression == static_cast<uint64_t>(PayloadCompression::kNone);
   if (!known) {
-    return Status(Code::kUnsupportedFormat, "unknown compression type " + std::to_string(compression) +
-                                                " of a transaction payload");
+    return Status(
+        Code::kUnsupportedFormat,
+        "unknown compression type " + std::to_string(compression) + " of a transaction payload");
   }
   header.compression = static_cast<PayloadCompression>(compression);
   header.size = reader.position();
@@ -94,12 +99,14 @@ Result<Bytes> PayloadDecompressor::Next() {
     produced_ += input_.size();
     return std::exchange(input_, Bytes{});
   }
-  // Input can be taken in without output (a frame's header): go on until there is some, or nothing left to take in.
+  // Input can be taken in without output (a frame's header): go on until there is some, or nothing
+  // left to take in.
   while (!input_.empty() || may_hold_more_) {
     ZSTD_inBuffer in{input_.data(), input_.size(), 0};
     ZSTD_outBuffer out{zstd_->output.data(), zstd_->output.size(), 0};
     const size_t result = ZSTD_decompressStream(zstd_->context.get(), &out, &in);
-    if (ZSTD_isError(result) != 0) return Malformed(std::string("zstd says: ") + ZSTD_getErrorName(result));
+    if (ZSTD_isError(result) != 0)
+      return Malformed(std::string("zstd says: ") + ZSTD_getErrorName(result));
     input_ = input_.subspan(in.pos);
     frame_open_ = result != 0;
     may_hold_more_ = frame_open_ && out.pos == out.size;
@@ -152,7 +159,8 @@ Status PayloadScanner::TakeEvents(Bytes events) {
     const EventFramer::Step step = framer_.Next(&events);
     if (step == EventFramer::Step::kNeedMore) return OkStatus();
     if (step == EventFramer::Step::kBadSize) {
-      return Malformed("an event inside announces " + std::to_string(framer_.header().size) + " bytes");
+      return Malformed("an event inside announces " + std::to_string(framer_.header().size) +
+                       " bytes");
     }
     TM_RETURN_IF_ERROR(TakeEvent(step));
   }
@@ -160,7 +168,8 @@ Status PayloadScanner::TakeEvents(Bytes events) {
 
 Status PayloadScanner::BeginEvent() {
   const EventType type = framer_.header().type;
-  if (boundary_.state() == BoundaryState::kNone) return Malformed("events follow the end of the transaction inside");
+  if (boundary_.state() == BoundaryState::kNone)
+    return Malformed("events follow the end of the transaction inside");
   switch (type) {
     case EventType::kGtid:
     case EventType::kGtidTagged:

@@ -1,8 +1,9 @@
-// Transaction_payload: a transaction's events, compressed into one. Header, streaming decompression, and what is inside.
+// Transaction_payload: a transaction's events, compressed into one. Header, streaming
+// decompression, and what is inside.
 //
-// Memory is a fixed output buffer, zstd's window (at most 2^27 bytes, as the server's own decoder allows) and the head
-// of one inner event. One thread. Inner events have no checksum. Source of facts: MySQL 9.7
-// libs/mysql/binlog/event/codecs/binary.cpp, compression/zstd_dec.cpp.
+// Memory is a fixed output buffer, zstd's window (at most 2^27 bytes, as the server's own decoder
+// allows) and the head of one inner event. One thread. Inner events have no checksum. Source of
+// facts: MySQL 9.7 libs/mysql/binlog/event/codecs/binary.cpp, compression/zstd_dec.cpp.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +23,9 @@ enum class PayloadCompression : uint8_t { kZstd = 0, kNone = 255 };
 
 struct PayloadHeader {
   PayloadCompression compression = PayloadCompression::kNone;
-  uint64_t payload_size = 0;                     // stored bytes
-  std::optional<uint64_t> uncompressed_size;     // informational: the server does not insist on it
-  size_t size = 0;                               // bytes of the body in front of the payload
+  uint64_t payload_size = 0;                  // stored bytes
+  std::optional<uint64_t> uncompressed_size;  // informational: the server does not insist on it
+  size_t size = 0;                            // bytes of the body in front of the payload
 };
 // `body` may be cut short behind the header. kUnsupportedFormat for a compression we do not know.
 Result<PayloadHeader> ParsePayloadHeader(Bytes body);
@@ -51,8 +52,8 @@ class PayloadDecompressor {
   bool may_hold_more_ = false;  // the output buffer was filled: zstd may have more without input
 };
 
-// Walks the events inside and gives them to a TransactionContent. A payload compressed in a way we do not know stays
-// closed: it is archived like any other, and nothing is known of its tables.
+// Walks the events inside and gives them to a TransactionContent. A payload compressed in a way we
+// do not know stays closed: it is archived like any other, and nothing is known of its tables.
 class PayloadScanner {
  public:
   Status Begin(Bytes body, TransactionContent* content);  // the body's beginning, header included

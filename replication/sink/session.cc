@@ -36,37 +36,35 @@ void Session::OnDisconnected() {
 
 void Session::OnSealed() { segment_.reset(); }
 
-Result<SessionAction> Session::OnEvent(Bytes bytes, const ScannedEvent& event) {
-  SessionAction action;
+Status Session::OnEvent(Bytes bytes, const ScannedEvent& event, SessionAction* action) {
   switch (event.role) {
     case EventRole::kHeartbeat:
-      return action;
+      return OkStatus();
     case EventRole::kRotate:
-      TM_RETURN_IF_ERROR(OnRotate(bytes, event, &action));
-      return action;
+      return OnRotate(bytes, event, action);
     case EventRole::kFormatDescription:
       OnFormatDescription(bytes, event);
-      return action;
+      return OkStatus();
     case EventRole::kPreviousGtids:
       if (!head_.empty() && !MadeUpBySender(event.header)) {
         head_.append(AsText(bytes));
         stream_position_ += bytes.size();
       }
-      return action;
+      return OkStatus();
     case EventRole::kStop:
-      TM_RETURN_IF_ERROR(Archive(bytes, event, &action));
-      if (action.archive) action.seal_after = SealReason::kRotation;
+      TM_RETURN_IF_ERROR(Archive(bytes, event, action));
+      if (action->archive) action->seal_after = SealReason::kRotation;
       break;
     case EventRole::kTransaction:
     case EventRole::kBetween:
-      if (event.role == EventRole::kBetween && MadeUpBySender(event.header)) return action;
-      TM_RETURN_IF_ERROR(Archive(bytes, event, &action));
-      if (action.archive && !in_transaction_ && segment_->raw_bytes >= limits_.segment_raw_bytes_max)
-        action.seal_after = SealReason::kSize;
+      if (event.role == EventRole::kBetween && MadeUpBySender(event.header)) return OkStatus();
+      TM_RETURN_IF_ERROR(Archive(bytes, event, action));
+      if (action->archive && !in_transaction_ && segment_->raw_bytes >= limits_.segment_raw_bytes_max)
+        action->seal_after = SealReason::kSize;
       break;
   }
-  if (action.seal_after) segment_.reset();
-  return action;
+  if (action->seal_after) segment_.reset();
+  return OkStatus();
 }
 
 Status Session::OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* action) {
@@ -157,11 +155,11 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
   return OkStatus();
 }
 
-Result<SegmentStart> Session::StartSegment(uint64_t begin, const ScannedEvent& event) {
+Result<std::unique_ptr<SegmentStart>> Session::StartSegment(uint64_t begin, const ScannedEvent& event) {
   if (format_description_.empty())
     return Status(Code::kCorruption, "the source sent an event before its format description");
-  SegmentStart start;
-  SegmentHeader& header = start.header;
+  auto start = std::make_unique<SegmentStart>();
+  SegmentHeader& header = start->header;
   header.number = resume_.next_segment++;
   header.source_name = source_name_;
   header.server_uuid = server_uuid_;
@@ -170,16 +168,16 @@ Result<SegmentStart> Session::StartSegment(uint64_t begin, const ScannedEvent& e
   header.gap = std::exchange(gap_, {});
   const bool native = !head_.empty() && begin == stream_position_ && !Have(kBinlogMagicSize);
   if (native) {
-    start.file_head = std::move(head_);
+    start->file_head = std::move(head_);
   } else {
-    start.prefix.assign(reinterpret_cast<const char*>(kBinlogMagic), kBinlogMagicSize);
-    start.prefix += format_description_;
+    start->prefix.assign(reinterpret_cast<const char*>(kBinlogMagic), kBinlogMagicSize);
+    start->prefix += format_description_;
     const EventStamp stamp{event.header.timestamp, event.header.server_id, 0, kEventFlagArtificial};
-    start.prefix += EncodePreviousGtids(header.previous, stamp, event.checksum);
-    header.prefix_bytes = static_cast<uint32_t>(start.prefix.size());
+    start->prefix += EncodePreviousGtids(header.previous, stamp, event.checksum);
+    header.prefix_bytes = static_cast<uint32_t>(start->prefix.size());
     header.source_start = begin;
   }
-  segment_ = OpenSegment{stream_file_, begin, start.prefix.size() + start.file_head.size()};
+  segment_ = OpenSegment{stream_file_, begin, start->prefix.size() + start->file_head.size()};
   return start;
 }
 

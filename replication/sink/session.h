@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -47,7 +48,7 @@ struct SegmentStart {
 
 struct SessionAction {
   std::optional<SealReason> seal_before;  // end the open segment before this event
-  std::optional<SegmentStart> begin;      // then begin this one
+  std::unique_ptr<SegmentStart> begin;    // then begin this one, if set
   bool archive = false;                   // then append the event's bytes
   uint64_t raw_end = 0;                   // their end in the segment's raw binlog
   std::optional<SealReason> seal_after;   // then end the segment
@@ -61,9 +62,9 @@ class Session {
   // A new connection to `server_uuid` is up; `gap`, if not empty, is what the dump will leave out for ever and has been
   // allowed to: it becomes part of `executed` and is recorded in the next segment's header.
   void OnConnected(const Uuid& server_uuid, const GapRecord& gap);
-  // `bytes` is the whole event, `event` what the scanner says of it. kCorruption if the source contradicts itself or
+  // `bytes` is the whole event, `event` what the scanner says of it; `action` comes empty. kCorruption if the source contradicts itself or
   // sends what we have.
-  Result<SessionAction> OnEvent(Bytes bytes, const ScannedEvent& event);
+  Status OnEvent(Bytes bytes, const ScannedEvent& event, SessionAction* action);
   // The connection broke, outside any transaction: the open segment stays open. (Inside one, the caller cuts the
   // segment's tail and begins a new Session from what is on disk.)
   void OnDisconnected();
@@ -85,7 +86,7 @@ class Session {
   Status OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* action);
   Result<uint64_t> PlaceEvent(const ScannedEvent& event) const;
   Status Archive(Bytes bytes, const ScannedEvent& event, SessionAction* action);
-  Result<SegmentStart> StartSegment(uint64_t begin, const ScannedEvent& event);
+  Result<std::unique_ptr<SegmentStart>> StartSegment(uint64_t begin, const ScannedEvent& event);
   bool Have(uint64_t begin) const;
 
   const std::string source_name_;

@@ -223,14 +223,15 @@ Status SourceArchiver::Pump(bool until_file_ends) {
     failures_ = 0;
     ScannedEvent event;
     TM_RETURN_IF_ERROR(scanner_->FeedEvent(bytes, &event));
-    TM_ASSIGN_OR_RETURN(SessionAction action, session_->OnEvent(bytes, event));
+    SessionAction action;
+    TM_RETURN_IF_ERROR(session_->OnEvent(bytes, event, &action));
     if (until_file_ends && action.file_ended) return OkStatus();
-    TM_RETURN_IF_ERROR(Perform(bytes, event, std::move(action)));
+    TM_RETURN_IF_ERROR(Perform(bytes, event, action));
     if (event.role == EventRole::kHeartbeat || event.finished != nullptr) TM_RETURN_IF_ERROR(SealIfOld());
   }
 }
 
-Status SourceArchiver::Perform(Bytes bytes, ScannedEvent event, SessionAction action) {
+Status SourceArchiver::Perform(Bytes bytes, ScannedEvent event, SessionAction& action) {
   if (action.seal_before) TM_RETURN_IF_ERROR(pipeline_->Seal(*action.seal_before));
   if (action.begin) {
     if (pipeline_ == nullptr)

@@ -67,7 +67,7 @@ class SourceArchiver {
   Status Connect(DumpRequest* request);
   Status FinishFile(const DumpRequest& request, const SourceFacts& facts);
   Status Pump(bool until_file_ends);
-  Status Perform(Bytes bytes, ScannedEvent event, SessionAction action);
+  Status Perform(Bytes bytes, ScannedEvent event, SessionAction& action);
   Status SealIfOld();
   Status ArchiveUntilBroken(bool non_blocking);
   Status Recover();

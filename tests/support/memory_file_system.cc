@@ -7,7 +7,8 @@ namespace tidemark {
 
 class MemoryFile : public File {
  public:
-  MemoryFile(MemoryFileSystem& system, std::string path, std::shared_ptr<MemoryFileSystem::Node> node, bool writable)
+  MemoryFile(MemoryFileSystem& system, std::string path,
+             std::shared_ptr<MemoryFileSystem::Node> node, bool writable)
       : system_(system), path_(std::move(path)), node_(std::move(node)), writable_(writable) {}
 
   Result<size_t> ReadAt(uint64_t offset, std::span<uint8_t> buffer) override {
@@ -49,7 +50,8 @@ class MemoryFile : public File {
 
 class MemoryLock : public FileLock {
  public:
-  MemoryLock(MemoryFileSystem& system, std::string path) : system_(system), path_(std::move(path)) {}
+  MemoryLock(MemoryFileSystem& system, std::string path)
+      : system_(system), path_(std::move(path)) {}
   ~MemoryLock() override {
     std::lock_guard lock(system_.mutex_);
     system_.locked_.erase(path_);
@@ -64,22 +66,27 @@ Result<std::unique_ptr<File>> MemoryFileSystem::Open(const std::string& path, Op
   std::lock_guard lock(mutex_);
   auto found = names_.find(path);
   if (mode == OpenMode::kCreateNew) {
-    if (found != names_.end()) return Status(Code::kIo, "cannot open " + path + ": it is there already");
+    if (found != names_.end())
+      return Status(Code::kIo, "cannot open " + path + ": it is there already");
     if (!directories_.contains(ParentOf(path)))
       return Status(Code::kNotFound, "cannot open " + path + ": its directory is not there");
     TM_RETURN_IF_ERROR(Change(path));
     found = names_.emplace(path, std::make_shared<Node>()).first;
   }
-  if (found == names_.end()) return Status(Code::kNotFound, "cannot open " + path + ": no such file");
-  return std::unique_ptr<File>(std::make_unique<MemoryFile>(*this, path, found->second, mode != OpenMode::kRead));
+  if (found == names_.end())
+    return Status(Code::kNotFound, "cannot open " + path + ": no such file");
+  return std::unique_ptr<File>(
+      std::make_unique<MemoryFile>(*this, path, found->second, mode != OpenMode::kRead));
 }
 
 Result<std::vector<std::string>> MemoryFileSystem::List(const std::string& directory) {
   std::lock_guard lock(mutex_);
-  if (!directories_.contains(directory)) return Status(Code::kNotFound, "cannot list " + directory + ": not there");
+  if (!directories_.contains(directory))
+    return Status(Code::kNotFound, "cannot list " + directory + ": not there");
   std::vector<std::string> names;
   const auto add = [&](const std::string& path) {
-    if (path != directory && ParentOf(path) == directory) names.push_back(path.substr(path.rfind('/') + 1));
+    if (path != directory && ParentOf(path) == directory)
+      names.push_back(path.substr(path.rfind('/') + 1));
   };
   for (const auto& [path, node] : names_) add(path);
   for (const std::string& path : directories_) add(path);
@@ -100,7 +107,8 @@ bool MemoryFileSystem::IsDirectory(const std::string& path) {
 Status MemoryFileSystem::CreateDirectories(const std::string& path) {
   std::lock_guard lock(mutex_);
   for (std::string at = path; !directories_.contains(at); at = ParentOf(at)) {
-    if (names_.contains(at)) return Status(Code::kIo, "cannot create " + at + ": something else has that name");
+    if (names_.contains(at))
+      return Status(Code::kIo, "cannot create " + at + ": something else has that name");
     TM_RETURN_IF_ERROR(Change(at));
     directories_.insert(at);
     if (at == ParentOf(at)) break;
@@ -120,7 +128,8 @@ Status MemoryFileSystem::SyncDirectory(const std::string& path) {
 Status MemoryFileSystem::Rename(const std::string& from, const std::string& to) {
   std::lock_guard lock(mutex_);
   const auto found = names_.find(from);
-  if (found == names_.end()) return Status(Code::kNotFound, "cannot rename " + from + ": no such file");
+  if (found == names_.end())
+    return Status(Code::kNotFound, "cannot rename " + from + ": no such file");
   TM_RETURN_IF_ERROR(Change(to));
   names_[to] = found->second;
   names_.erase(from);
@@ -129,7 +138,8 @@ Status MemoryFileSystem::Rename(const std::string& from, const std::string& to) 
 
 Status MemoryFileSystem::Remove(const std::string& path) {
   std::lock_guard lock(mutex_);
-  if (!names_.contains(path)) return Status(Code::kNotFound, "cannot remove " + path + ": no such file");
+  if (!names_.contains(path))
+    return Status(Code::kNotFound, "cannot remove " + path + ": no such file");
   TM_RETURN_IF_ERROR(Change(path));
   names_.erase(path);
   return OkStatus();
@@ -150,7 +160,8 @@ Result<std::unique_ptr<FileLock>> MemoryFileSystem::Lock(const std::string& path
 
 void MemoryFileSystem::Put(const std::string& path, std::string_view contents) {
   std::lock_guard lock(mutex_);
-  for (std::string at = ParentOf(path); directories_.insert(at).second && at != ParentOf(at);) at = ParentOf(at);
+  for (std::string at = ParentOf(path); directories_.insert(at).second && at != ParentOf(at);)
+    at = ParentOf(at);
   auto node = std::make_shared<Node>();
   node->contents = node->durable = contents;
   names_[path] = durable_names_[path] = std::move(node);
@@ -192,7 +203,8 @@ uint64_t MemoryFileSystem::changes() const {
 }
 
 Status MemoryFileSystem::Change(const std::string& path) {
-  if (changes_until_failure_ == uint64_t{0}) return Status(failure_, "cannot change " + path + ": so the test wants it");
+  if (changes_until_failure_ == uint64_t{0})
+    return Status(failure_, "cannot change " + path + ": so the test wants it");
   if (changes_until_failure_) --*changes_until_failure_;
   ++changes_;
   return OkStatus();

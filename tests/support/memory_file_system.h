@@ -1,5 +1,6 @@
-// A FileSystem in memory, for tests: files can be put and looked at, and every change can be made to fail. It knows
-// which bytes were made durable, so that a test can crash it. One thread, except that DataSync may run beside Append.
+// A FileSystem in memory, for tests: files can be put and looked at, and every change can be made
+// to fail. It knows which bytes were made durable, so that a test can crash it. One thread, except
+// that DataSync may run beside Append.
 #pragma once
 
 #include <cstdint>
@@ -30,11 +31,13 @@ class MemoryFileSystem : public FileSystem {
 
   // Creates or replaces a file, durable at once; its directories come into being with it.
   void Put(const std::string& path, std::string_view contents);
-  std::string Contents(const std::string& path) const;  // empty if it is not there
+  std::string Contents(const std::string& path) const;         // empty if it is not there
   std::string DurableContents(const std::string& path) const;  // as of the last DataSync
-  // What a power failure leaves: names made durable by SyncDirectory, contents made durable by DataSync.
+  // What a power failure leaves: names made durable by SyncDirectory, contents made durable by
+  // DataSync.
   void Crash();
-  // After `changes` more changes (Append, Truncate, DataSync, Rename, Remove, new names) each one fails with `code`.
+  // After `changes` more changes (Append, Truncate, DataSync, Rename, Remove, new names) each one
+  // fails with `code`.
   void FailAfter(uint64_t changes, Code code = Code::kIo);
   void StopFailing();
   uint64_t changes() const;  // so far: a test fails at each of them in turn

@@ -1,7 +1,6 @@
 // pitr check: is this source fit to be archived? Every finding at once.
 #include <fmt/format.h>
 
-#include "pitr/json.h"
 #include "replication/source/preflight.h"
 #include "tools/cli/command.h"
 #include "tools/cli/connection_flags.h"

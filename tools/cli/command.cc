@@ -49,9 +49,8 @@ Result<Target> TargetFlags::Parse() const {
 }
 
 void PrintJson(const Json& json) {
-  const std::string text = json.dump(2, ' ', false, Json::error_handler_t::replace);
+  const std::string text = JsonText(json);
   std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fputc('\n', stdout);
 }
 
 std::string FormatBytes(uint64_t bytes) {

@@ -6,15 +6,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "pitr/archive_view.h"
+#include "pitr/json.h"
 #include "pitr/target.h"
 
 namespace tidemark::cli {
-
-using Json = nlohmann::ordered_json;
 
 struct Context {
   std::string archive;  // --archive, TIDEMARK_ARCHIVE, or the default configuration's

@@ -1,7 +1,6 @@
 // pitr locate: a GTID, a time or a source position -> segment, frame, and the transactions around it.
 #include <fmt/format.h>
 
-#include "pitr/json.h"
 #include "pitr/locator.h"
 #include "tools/cli/command.h"
 #include "tools/cli/describe.h"

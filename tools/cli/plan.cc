@@ -1,5 +1,4 @@
 // pitr plan: what a restore would do, and whether it can: proves coverage, prints the boundary, touches nothing.
-#include "pitr/json.h"
 #include "pitr/restore/restore.h"
 #include "tools/cli/command.h"
 #include "tools/cli/describe.h"

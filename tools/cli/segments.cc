@@ -1,7 +1,6 @@
 // pitr segments: the files, one line each.
 #include <fmt/format.h>
 
-#include "pitr/json.h"
 #include "tools/cli/command.h"
 
 namespace tidemark::cli {

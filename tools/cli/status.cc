@@ -1,7 +1,6 @@
 // pitr status: what the archive has of each source, up to when, and whether anything is missing.
 #include <fmt/format.h>
 
-#include "pitr/json.h"
 #include "tools/cli/command.h"
 
 namespace tidemark::cli {
@@ -31,8 +30,8 @@ Json SourceStatus(ArchiveView& view) {
   }
   Json json = {{"source", view.source()},   {"transactions", transactions}, {"segments", view.segments().size()},
                {"raw_bytes", raw},          {"stored_bytes", stored}};
-  json["first_commit"] = first != nullptr ? TimeToJson(first->first_commit_us) : Json(nullptr);
-  json["last_commit"] = last != nullptr ? TimeToJson(last->last_commit_us) : Json(nullptr);
+  AddTime(&json, "first_commit", first != nullptr ? first->first_commit_us : 0);
+  AddTime(&json, "last_commit", last != nullptr ? last->last_commit_us : 0);
   json["coverage"] = ToJson(coverage);
   if (!view.segments().empty()) {
     const SegmentHeader& header = view.segments().back().header;
@@ -44,7 +43,7 @@ Json SourceStatus(ArchiveView& view) {
 }
 
 void PrintSource(const Json& json) {
-  const auto text = [](const Json& value) { return value.is_null() ? std::string("-") : value.at("time").get<std::string>(); };
+  const auto text = [](const Json& value) { return value.is_null() ? std::string("-") : value.get<std::string>(); };
   const uint64_t raw = json.at("raw_bytes"), stored = json.at("stored_bytes");
   const Json& coverage = json.at("coverage");
   fmt::print("source        {}\n", json.at("source").get<std::string>());

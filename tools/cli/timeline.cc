@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "pitr/json.h"
 #include "tools/cli/command.h"
 
 namespace tidemark::cli {
@@ -29,7 +28,11 @@ std::string OneLine(const std::string& statement, size_t columns) {
 }
 
 Json Entry(int64_t time_us, const char* kind, const Gtid& gtid) {
-  return {{"time", TimeToJson(time_us)}, {"kind", kind}, {"gtid", gtid.ToString()}};
+  Json entry;
+  AddTime(&entry, "time", time_us);
+  entry["kind"] = kind;
+  entry["gtid"] = gtid.ToString();
+  return entry;
 }
 
 Result<Json> Collect(ArchiveView& view, const Options& options) {
@@ -56,7 +59,9 @@ Result<Json> Collect(ArchiveView& view, const Options& options) {
     entries.emplace_back(found.record.commit_us, std::move(entry));
   }
   for (const GapRecord& gap : view.ComputeCoverage().gaps) {
-    Json entry = {{"time", TimeToJson(gap.noticed_us)}, {"kind", "gap"}, {"missing", gap.missing.ToString()}, {"reason", gap.reason}};
+    Json entry;
+    AddTime(&entry, "time", gap.noticed_us);
+    entry.update({{"kind", "gap"}, {"missing", gap.missing.ToString()}, {"reason", gap.reason}});
     entries.emplace_back(gap.noticed_us, std::move(entry));
   }
   std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -69,7 +74,8 @@ Result<Json> Collect(ArchiveView& view, const Options& options) {
 
 void Print(const Json& json, const Options& options) {
   for (const Json& entry : json.at("entries")) {
-    const std::string kind = entry.at("kind"), time = entry.at("time").at("time");
+    const std::string kind = entry.at("kind");
+    const std::string time = entry.at("time").is_null() ? "-" : entry.at("time").get<std::string>();
     if (kind == "gap") {
       fmt::print("{}  GAP    {}: {}\n", time, entry.at("missing").get<std::string>(), entry.at("reason").get<std::string>());
     } else if (kind == "ddl") {

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "pitr/json.h"
 #include "tools/cli/command.h"
 
 namespace tidemark::cli {

@@ -38,17 +38,20 @@ struct ScanReport {
   std::vector<std::string> transactions;  // Line()
   std::vector<std::string> events;        // offset, type, size, role, flags of each
   std::vector<uint64_t> ends;             // end offsets of the transactions
-  std::vector<uint64_t> boundaries;       // offsets at which the scan was between events and outside transactions
+  std::vector<uint64_t>
+      boundaries;  // offsets at which the scan was between events and outside transactions
   std::vector<std::string> ddl;
   Status feed;
   Status finish;
 };
 
 inline Status Record(const ScannedEvent& event, bool open, ScanReport* report) {
-  report->events.push_back(std::to_string(event.offset) + " type " + std::to_string(static_cast<int>(event.header.type)) +
-                           " size " + std::to_string(event.header.size) + " role " +
-                           std::to_string(static_cast<int>(event.role)) + (event.begins_transaction ? " begins" : "") +
-                           (event.finished != nullptr ? " finishes" : "") + " head " + std::to_string(event.head.size()));
+  report->events.push_back(
+      std::to_string(event.offset) + " type " +
+      std::to_string(static_cast<int>(event.header.type)) + " size " +
+      std::to_string(event.header.size) + " role " + std::to_string(static_cast<int>(event.role)) +
+      (event.begins_transaction ? " begins" : "") + (event.finished != nullptr ? " finishes" : "") +
+      " head " + std::to_string(event.head.size()));
   if (!open) report->boundaries.push_back(event.offset + event.header.size);
   if (event.finished == nullptr) return OkStatus();
   report->transactions.push_back(Line(*event.finished));
@@ -60,15 +63,19 @@ inline Status Record(const ScannedEvent& event, bool open, ScanReport* report) {
 }
 
 // `piece_bytes` 0: all at once.
-inline ScanReport Scan(std::string_view stream, size_t piece_bytes = 0, ScannerOptions options = {.expect_magic = true}) {
+inline ScanReport Scan(std::string_view stream, size_t piece_bytes = 0,
+                       ScannerOptions options = {.expect_magic = true}) {
   ScanReport report;
   StreamScanner scanner(options);
-  const auto on_event = [&](const ScannedEvent& event) { return Record(event, scanner.in_transaction(), &report); };
+  const auto on_event = [&](const ScannedEvent& event) {
+    return Record(event, scanner.in_transaction(), &report);
+  };
   if (piece_bytes == 0) piece_bytes = std::max<size_t>(stream.size(), 1);
   for (size_t at = 0; at < stream.size() && report.feed.ok(); at += piece_bytes) {
     // A copy of exactly the piece, so that AddressSanitizer sees a read past it.
-    const std::vector<uint8_t> piece(stream.begin() + static_cast<ptrdiff_t>(at),
-                                     stream.begin() + static_cast<ptrdiff_t>(std::min(at + piece_bytes, stream.size())));
+    const std::vector<uint8_t> piece(
+        stream.begin() + static_cast<ptrdiff_t>(at),
+        stream.begin() + static_cast<ptrdiff_t>(std::min(at + piece_bytes, stream.size())));
     report.feed = scanner.FeedBytes(piece, on_event);
   }
   if (report.feed.ok()) report.finish = scanner.Finish();

@@ -1,4 +1,5 @@
-// Keys and values of the index: order, round trips, the worked examples of index/KEYS.md, hostile bytes.
+// Keys and values of the index: order, round trips, the worked examples of index/KEYS.md, hostile
+// bytes.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -25,7 +26,8 @@ TEST(IndexKeys, WorkedExamplesOfKeysMd) {
   EXPECT_EQ(HexOf(GtidKey("db1", kTsid, 23)),
             "036462313e11fa4771ca11e19e33c80aa9429562000000000000000017");
   EXPECT_EQ(HexOf(GtidKey("db1", G(A("audit:1")).tsid, 1)),
-            "036462313e11fa4771ca11e19e33c80aa9429562056175646974" "0000000000000001");
+            "036462313e11fa4771ca11e19e33c80aa9429562056175646974"
+            "0000000000000001");
   EXPECT_EQ(HexOf(TimeKey("db1", 1'700'000'000'000'000, 7, 2)),
             "0364623180060a24181e4000000000000000000700000002");
   EXPECT_EQ(HexOf(PositionKey("db1", "binlog.000001", 7)),
@@ -45,7 +47,9 @@ TEST(IndexValues, WorkedExamplesOfKeysMd) {
   segment.header.previous = Set(A("1-22"));
   EXPECT_EQ(HexOf(EncodeHeaderValue(segment.header)),
             "0101036462313e11fa4771ca11e19e33c80aa94295620d62696e6c6f672e30303030303180"
-            "20c7018080f9c0c1c48203" "013e11fa4771ca11e19e33c80aa94295620001011500" "0000");
+            "20c7018080f9c0c1c48203"
+            "013e11fa4771ca11e19e33c80aa94295620001011500"
+            "0000");
   segment.raw_bytes = 1'048'700;
   segment.stored_bytes = 360'000;
   segment.transactions = 2000;
@@ -55,15 +59,19 @@ TEST(IndexValues, WorkedExamplesOfKeysMd) {
   segment.sealed = true;
   segment.reason = SealReason::kSize;
   EXPECT_EQ(HexOf(EncodeExtentValue(segment)),
-            "010102fc8040c0fc15d00f8080f9c0c1c4820380897a00" "013e11fa4771ca11e19e33c80aa9429562"
+            "010102fc8040c0fc15d00f8080f9c0c1c4820380897a00"
+            "013e11fa4771ca11e19e33c80aa9429562"
             "000117cf0f");
 
   FrameRecord frame = MakeFrame(2, A("23-2022"), 1'700'000'000'000'000, 1'700'000'001'000'000,
                                 1'700'000'001'000'000);
   EXPECT_EQ(HexOf(EncodeFrameValue(frame)),
             "010080808001c4dd2a8080c001d00f8080f9c0c1c4820380897a00"
-            "013e11fa4771ca11e19e33c80aa9429562000117cf0f" "00" "02"
-            "0573686f70066f7264657273140500" "000b6f726465725f6c696e65731e0102");
+            "013e11fa4771ca11e19e33c80aa9429562000117cf0f"
+            "00"
+            "02"
+            "0573686f70066f7264657273140500"
+            "000b6f726465725f6c696e65731e0102");
 
   DdlRecord ddl{G(A("23")), 1'700'000'000'000'000, 2, 4096, "shop", "DROP TABLE t"};
   EXPECT_EQ(HexOf(EncodeDdlValue(ddl)),
@@ -123,7 +131,8 @@ TEST(IndexKeys, DecodeGivesTheFieldsBackAndRefusesAnythingElse) {
 }
 
 FrameRecord RichFrame() {
-  FrameRecord frame = MakeFrame(3, A("1-3:7:audit:9") + "," + B("1:9223372036854775806"), 50, 40, 60);
+  FrameRecord frame =
+      MakeFrame(3, A("1-3:7:audit:9") + "," + B("1:9223372036854775806"), 50, 40, 60);
   frame.starts_in_transaction = true;
   frame.tables.push_back({"other", std::string(64, 't'), UINT64_MAX, 0, 1});
   frame.tables.push_back({"", "", 0, 0, 0});
@@ -230,7 +239,8 @@ TEST(IndexValues, ClaimsBeyondTheBytesAreCorruption) {
   EXPECT_FALSE(DecodeFrameValue(0, frame_head + one_tsid + huge + '\1' + tail).has_value());
   EXPECT_FALSE(DecodeFrameValue(0, frame_head + one_tsid + '\1' + huge + tail).has_value());
   EXPECT_FALSE(DecodeFrameValue(0, frame_head + one_tsid + '\0' + '\1' + tail).has_value());
-  EXPECT_FALSE(DecodeFrameValue(0, frame_head + "\x80" + '\0' + tail).has_value()) << "two spellings of 0";
+  EXPECT_FALSE(DecodeFrameValue(0, frame_head + "\x80" + '\0' + tail).has_value())
+      << "two spellings of 0";
   EXPECT_FALSE(DecodeGtidValue(kGnoMax, std::string("\x01\x01\x01\x01")).has_value());
   EXPECT_FALSE(DecodeGtidValue(1, '\1' + std::string(9, '\xff') + "\x02\x01\x01").has_value());
 }

@@ -1,0 +1,37 @@
+// Applies with stock tools: the archive's events → `mysqlbinlog -` → `mysql`, one session of the target.
+//
+// Slow (about 1 MB/s) and single-threaded, but it needs nothing of the target except a login with the rights to set
+// GTID_NEXT and run BINLOG statements. GTIDs stay what they are. An event of N bytes is a statement of 4/3 N bytes: more
+// than about 750 MiB does not fit into max_allowed_packet's maximum of 1 GiB, and the target must allow it (the servers
+// that we provision do). Memory is the tools' own: about 4 times the largest event in each, nothing here.
+#pragma once
+
+#include <string>
+
+#include "pitr/restore/applier.h"
+#include "pitr/restore/client_access.h"
+
+namespace tidemark {
+
+struct PipeTools {
+  std::string mysqlbinlog;  // paths
+  std::string mysql;
+};
+
+class PipeApplier : public Applier {
+ public:
+  PipeApplier(const ClientAccess& access, PipeTools tools) : access_(access), tools_(std::move(tools)) {}
+
+  const char* name() const override { return "pipe"; }
+  Status Apply(ArchiveView& view, const Plan& plan, const OnProgress& on_progress) override;
+
+  // Where the events come from, for tests: calls the sink with a binlog stream.
+  using Events = std::function<Status(const EventStream::Sink& sink, StreamProgress* progress)>;
+  Status ApplyStream(const Events& events, uint64_t transactions, const OnProgress& on_progress);
+
+ private:
+  const ClientAccess& access_;
+  const PipeTools tools_;
+};
+
+}  // namespace tidemark

@@ -1,0 +1,33 @@
+// What the restore needs to know of its target server, and when a running one is refused.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "replication/event/gtid_set.h"
+#include "replication/source/connection.h"
+
+namespace tidemark {
+
+struct TargetFacts {
+  GtidSet gtid_executed;
+  std::string server_version;
+  std::vector<std::string> warnings;
+};
+
+Result<GtidSet> ReadGtidExecuted(Connection& connection);
+// One value of one row, empty for NULL; kTargetRefused on an error.
+Result<std::string> QueryTargetValue(Connection& connection, const std::string& sql);
+Status ExecuteOnTarget(Connection& connection, const std::string& sql);
+
+// kTargetRefused, saying what to change, if it is MariaDB or older than 8.0, GTID mode is not ON, it is read-only, or it
+// replicates from somewhere (a running channel would add transactions while we do). Changes nothing.
+Result<TargetFacts> InspectRunningTarget(Connection& connection);
+// XA transactions that are prepared and undecided at this point; a warning for each restore that ends between
+// XA PREPARE and its XA COMMIT.
+Result<std::vector<std::string>> UndecidedXaWarnings(Connection& connection);
+
+// "uuid:1-5,…", cut to a readable length, for messages.
+std::string Abridged(const GtidSet& set);
+
+}  // namespace tidemark

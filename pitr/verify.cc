@@ -1,0 +1,174 @@
+#include "pitr/verify.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "replication/archive/segment_recovery.h"
+
+namespace tidemark {
+namespace {
+
+constexpr size_t kDifferencesPerSegmentMax = 20;
+constexpr std::string_view kTemporarySuffix = ".new";
+
+class Verification {
+ public:
+  Verification(ArchiveView& view, const std::function<bool(const VerifyReport&)>& progress)
+      : view_(view), progress_(progress) {}
+
+  Result<VerifyReport> Run() {
+    TM_ASSIGN_OR_RETURN(std::vector<uint64_t> numbers, SegmentsToRead());
+    for (uint64_t number : numbers) {
+      ReadSegment(number);
+      if (progress_ && !progress_(report_)) {
+        return Status(Code::kInterrupted, "verify was stopped behind segment " + std::to_string(number));
+      }
+    }
+    return std::move(report_);
+  }
+
+ private:
+  void Find(Code code, uint64_t segment, std::string message) {
+    report_.findings.push_back({code, segment, std::move(message)});
+  }
+  std::string PathOf(uint64_t number) const {
+    return view_.archive().SegmentPath(view_.source(), number);
+  }
+
+  // What is on disk and published; what does not belong there becomes a finding.
+  Result<std::vector<uint64_t>> SegmentsToRead() {
+    std::vector<std::string> foreign;
+    TM_ASSIGN_OR_RETURN(std::vector<uint64_t> numbers, view_.SegmentsOnDisk(&foreign));
+    for (const std::string& name : foreign) {
+      if (name.ends_with(kTemporarySuffix)) continue;
+      Find(Code::kUnsupportedFormat, 0,
+           JoinPath(view_.archive().SegmentsPath(view_.source()), name) + " is no segment of ours");
+    }
+    uint64_t last_known = 0;
+    for (const SegmentRecord& segment : view_.segments()) {
+      last_known = segment.header.number;
+      if (!std::binary_search(numbers.begin(), numbers.end(), last_known)) {
+        Find(Code::kIo, last_known, "segment file is lost: " + PathOf(last_known) + ", holding " + segment.gtids.ToString());
+      }
+    }
+    // The newest file may be one that a running daemon has not published anything of.
+    if (!numbers.empty() && numbers.back() > last_known) numbers.pop_back();
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      if (i > 0) FindMissing(numbers[i - 1] + 1, numbers[i]);
+      if (view_.segment(numbers[i]) == nullptr) {
+        Find(Code::kCorruption, numbers[i], "the index does not know " + PathOf(numbers[i]) + " (pitr index rebuild)");
+      }
+    }
+    last_on_disk_ = numbers.empty() ? 0 : numbers.back();
+    return numbers;
+  }
+
+  // Numbers nobody knows of; those that the index knows are found already.
+  void FindMissing(uint64_t from, uint64_t to) {
+    while (from < to && view_.segment(from) != nullptr) ++from;
+    if (from >= to) return;
+    std::string which = from + 1 == to ? "segment " + std::to_string(from) + " is"
+                                       : "segments " + std::to_string(from) + " to " + std::to_string(to - 1) + " are";
+    Find(Code::kIo, from, which + " missing: " + PathOf(from));
+  }
+
+  void ReadSegment(uint64_t number) {
+    const SegmentRecord* known = view_.segment(number);
+    Result<SegmentContents> scanned =
+        ScanSegment(view_.archive().files(), PathOf(number), view_.source(), commit_high_us_);
+    if (!scanned.ok()) {
+      Find(scanned.error().code(), number, scanned.error().message());
+      // What it should have held is still what the next one builds on.
+      if (known != nullptr) Advance(*known);
+      return;
+    }
+    const SegmentRecord& segment = scanned->segment;
+    ++report_.segments;
+    report_.transactions += segment.transactions;
+    report_.raw_bytes += segment.raw_bytes;
+    report_.stored_bytes += segment.stored_bytes;
+    if (segment.header.number != number) {
+      Find(Code::kCorruption, number, PathOf(number) + " says it is segment " + std::to_string(segment.header.number));
+    }
+    CheckContinuity(number, segment);
+    CheckUniqueness(number, segment);
+    if (known != nullptr) CompareWithIndex(*known, *scanned);
+    Advance(segment);
+    report_.gtids.Add(segment.gtids);
+  }
+
+  void Advance(const SegmentRecord& segment) {
+    reached_ = segment.header.previous.Union(segment.gtids);
+    commit_high_us_ = segment.commit_high_us;
+  }
+
+  void CheckContinuity(uint64_t number, const SegmentRecord& segment) {
+    const SegmentHeader& header = segment.header;
+    if (!header.gap.missing.empty()) report_.gaps.push_back(header.gap);
+    gaps_.Add(header.gap.missing);
+    if (!header.gap.missing.IsSubsetOf(header.previous)) {
+      Find(Code::kCorruption, number, "its header records a gap that is not part of what precedes it: " +
+                                          header.gap.missing.Minus(header.previous).ToString());
+    }
+    if (!segment.sealed && number != last_on_disk_) {
+      Find(Code::kTruncated, number, "it was never sealed, although later segments follow");
+    }
+    if (!reached_) return;
+    GtidSet lost = header.previous.Minus(reached_->Union(header.gap.missing));
+    if (!lost.empty()) Find(Code::kGap, number, "transactions are missing before it, unrecorded: " + lost.ToString());
+    GtidSet forgotten = reached_->Minus(header.previous);
+    if (!forgotten.empty()) {
+      Find(Code::kCorruption, number,
+           "it does not build on transactions that the segment before it ends with: " + forgotten.ToString());
+    }
+  }
+
+  void CheckUniqueness(uint64_t number, const SegmentRecord& segment) {
+    if (segment.transactions != segment.gtids.Count()) {
+      Find(Code::kCorruption, number,
+           "it holds " + std::to_string(segment.transactions) + " transactions but " +
+               std::to_string(segment.gtids.Count()) + " different GTIDs");
+    }
+    GtidSet before = segment.header.previous.Minus(gaps_).Union(report_.gtids);
+    GtidSet twice = segment.gtids.Intersection(before);
+    if (!twice.empty()) Find(Code::kCorruption, number, "transactions are there for the second time: " + twice.ToString());
+  }
+
+  void CompareWithIndex(const SegmentRecord& known, const SegmentContents& scanned) {
+    uint64_t number = known.header.number;
+    const SegmentRecord& segment = scanned.segment;
+    if (segment.raw_bytes < known.raw_bytes || !known.gtids.IsSubsetOf(segment.gtids)) {
+      Find(Code::kTruncated, number,
+           "the index knows of " + std::to_string(known.raw_bytes) + " raw bytes, the segment holds " +
+               std::to_string(segment.raw_bytes) + "; lost: " + known.gtids.Minus(segment.gtids).ToString());
+      return;
+    }
+    // A running daemon has gone on since the view was opened.
+    bool grown = !known.sealed && (segment.sealed || segment.raw_bytes > known.raw_bytes);
+    if (grown) return;
+    Result<std::vector<std::string>> differences =
+        VerifyIndexAgainst(view_.index(), scanned, kDifferencesPerSegmentMax);
+    if (!differences.ok()) {
+      Find(differences.error().code(), number, differences.error().message());
+      return;
+    }
+    for (const std::string& difference : *differences) Find(Code::kCorruption, number, difference);
+  }
+
+  ArchiveView& view_;
+  const std::function<bool(const VerifyReport&)>& progress_;
+  VerifyReport report_;
+  std::optional<GtidSet> reached_;  // the source's set behind the last segment
+  GtidSet gaps_;
+  int64_t commit_high_us_ = 0;
+  uint64_t last_on_disk_ = 0;
+};
+
+}  // namespace
+
+Result<VerifyReport> VerifyArchive(ArchiveView& view,
+                                   const std::function<bool(const VerifyReport&)>& progress) {
+  return Verification(view, progress).Run();
+}
+
+}  // namespace tidemark

@@ -1,0 +1,539 @@
+// Restores from a real mysqldump and an archive made of a real server's binary logs into real servers.
+#include "pitr/restore/restore.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "pitr/archive_view.h"
+#include "tests/support/archive_builder.h"
+#include "tests/support/mysql_paths.h"
+#include "tests/support/mysql_server.h"
+#include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
+
+namespace tidemark {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using testing::MySqlProgram;
+using testing::MySqlServer;
+using testing::TempDir;
+
+#define ASSERT_OK(expression)                                            \
+  do {                                                                   \
+    const auto& tm_result = (expression);                                \
+    ASSERT_TRUE(tm_result.ok()) << testing_detail::Explain(tm_result);   \
+  } while (false)
+
+namespace testing_detail {
+std::string Explain(const Status& status) { return status.message() + " / " + status.hint(); }
+template <typename T>
+std::string Explain(const Result<T>& result) {
+  return result.ok() ? "" : Explain(result.error());
+}
+}  // namespace testing_detail
+
+// Every kind of transaction that must survive the pipe.
+constexpr char kWorkload[] = R"(
+ALTER TABLE shop.c ADD COLUMN note TEXT;
+UPDATE shop.c SET n = n + 1, note = 'after ddl';
+CREATE TABLE shop.j (id INT PRIMARY KEY, j JSON, b LONGBLOB);
+INSERT INTO shop.j VALUES (1, '{"a": [1, 2, 3], "b": "text"}', REPEAT(x'00ff0d0a27', 3000));
+SET binlog_row_value_options = PARTIAL_JSON;
+UPDATE shop.j SET j = JSON_SET(j, '$.a[1]', 9);
+SET binlog_row_value_options = '';
+SET binlog_transaction_compression = ON;
+INSERT INTO shop.j SELECT id + 10, j, b FROM shop.j;
+SET binlog_transaction_compression = OFF;
+XA START 'one'; INSERT INTO shop.c VALUES (100, 0, 'xa'); XA END 'one'; XA PREPARE 'one'; XA COMMIT 'one';
+XA START 'two'; INSERT INTO shop.c VALUES (101, 0, 'xa'); XA END 'two'; XA PREPARE 'two'; XA ROLLBACK 'two';
+SET gtid_next = 'AUTOMATIC:billing'; UPDATE shop.c SET n = n + 1;
+SET gtid_next = 'bbbbbbbb-0000-0000-0000-000000000001:7'; UPDATE shop.c SET n = n + 1;
+SET gtid_next = AUTOMATIC;
+SET SESSION binlog_format = STATEMENT;
+SET @v = 'from a variable'; INSERT INTO shop.c VALUES (200, 0, @v);
+SET SESSION binlog_format = ROW;
+CREATE PROCEDURE shop.p() BEGIN UPDATE shop.c SET n = n + 1; UPDATE shop.c SET n = n + 1; END;
+CALL shop.p();
+CREATE USER app@localhost IDENTIFIED BY 'Secret-1';
+GRANT SELECT ON shop.* TO app@localhost;
+)";
+
+// A source with a base, a history behind it, and its archive; made once.
+class Scene {
+ public:
+  static Scene& Get() {
+    static Scene scene;  // destroyed at exit: the source goes with it
+    return scene;
+  }
+
+  std::string Dump(const std::string& name, const std::vector<std::string>& options) {
+    const std::string path = directory.Path(name + ".sql");
+    std::vector<std::string> argv = {MySqlProgram("mysqldump"), "--no-defaults", "--user=root",
+                                     "--socket=" + source->socket(), "--single-transaction"};
+    argv.insert(argv.end(), options.begin(), options.end());
+    testing::ProgramOptions run;
+    run.stdout_file = path;
+    const auto result = testing::RunProgram(argv, run);
+    TM_CHECK(result.ok() && result->exit_code == 0);
+    return path;
+  }
+  Status Sql(const std::string& sql) { return source->Execute(sql); }
+  std::string Value(const std::string& sql) {
+    auto value = source->QueryValue(sql);
+    return value.ok() ? *value : value.error().message();
+  }
+  GtidSet Executed() { return *GtidSet::Parse(Value("SELECT @@GLOBAL.gtid_executed")); }
+  // Runs one transaction and gives its GTID.
+  Gtid Transaction(const std::string& sql) {
+    const GtidSet before = Executed();
+    const Status status = Sql(sql);
+    if (!status.ok()) ADD_FAILURE() << status.message();
+    const GtidSet own = Executed().Minus(before);
+    TM_CHECK(own.Count() == 1);
+    return {own.map().begin()->first, own.map().begin()->second.front().first};
+  }
+  std::unique_ptr<ArchiveView> Open() {
+    auto view = ArchiveView::Open(PosixFileSystem(), directory.Path("archive"), "main");
+    if (!view.ok()) ADD_FAILURE() << view.error().message();
+    return view.ok() ? std::move(*view) : nullptr;
+  }
+
+  TempDir directory{"tidemark-restore"};
+  std::unique_ptr<MySqlServer> source;
+  std::string dump, dump_all, dump_commented, dump_off;
+  GtidSet base;
+  Gtid workload_end;     // everything of kWorkload is before it or it
+  std::string checksums;  // of the tables right after it
+  Gtid counter[4];       // n becomes 1000, 1001, …
+  Gtid xa_prepare;       // the transaction that leaves an XA transaction undecided
+  Gtid drop;             // DROP DATABASE
+
+ private:
+  Scene() {
+    auto started = MySqlServer::Start();
+    TM_CHECK(started.ok());
+    source = std::move(*started);
+    Prepare();
+    Continue();
+    Archive();
+  }
+  void Prepare() {
+    TM_CHECK(Sql("CREATE DATABASE shop; CREATE TABLE shop.c (id INT PRIMARY KEY, n INT);"
+                 "INSERT INTO shop.c VALUES (1, 0), (2, 0);"
+                 "CREATE EVENT shop.e ON SCHEDULE EVERY 1 SECOND DO UPDATE shop.c SET n = n + 1000000;"
+                 "SET GLOBAL event_scheduler = OFF; FLUSH BINARY LOGS; UPDATE shop.c SET n = 1").ok());
+    base = Executed();
+    dump = Dump("shop", {"--set-gtid-purged=ON", "--source-data=2", "--events", "--routines", "--databases", "shop"});
+    dump_commented = Dump("commented", {"--set-gtid-purged=COMMENTED", "--databases", "shop"});
+    dump_off = Dump("off", {"--set-gtid-purged=OFF", "--source-data=1", "--databases", "shop"});
+    // Its root is somebody else than the new server's.
+    TM_CHECK(Sql("SET sql_log_bin=0; CREATE USER boss@localhost IDENTIFIED BY 'Boss-1'; GRANT ALL ON *.* TO boss@localhost;"
+                 "ALTER USER root@localhost IDENTIFIED BY 'Changed-1'").ok());
+    testing::ProgramOptions run;
+    run.env = {{"MYSQL_PWD", "Changed-1"}};
+    run.stdout_file = dump_all = directory.Path("all.sql");
+    auto result = testing::RunProgram({MySqlProgram("mysqldump"), "--no-defaults", "--user=root", "--socket=" + source->socket(),
+                                       "--single-transaction", "--all-databases", "--events", "--routines", "--triggers",
+                                       "--source-data=1"},
+                                      run);
+    TM_CHECK(result.ok() && result->exit_code == 0);
+    TM_CHECK(Sql("ALTER USER root@localhost IDENTIFIED BY ''; SET sql_log_bin=1").ok());
+  }
+  void Continue() {
+    const Status status = Sql(kWorkload);
+    if (!status.ok()) std::fprintf(stderr, "%s\n", status.message().c_str());
+    TM_CHECK(status.ok());
+    workload_end = Transaction("UPDATE shop.c SET n = 999");
+    checksums = Checksums(*source);
+    TM_CHECK(Sql("FLUSH BINARY LOGS").ok());
+    for (int i = 0; i < 4; ++i) counter[i] = Transaction("UPDATE shop.c SET n = " + std::to_string(1000 + i));
+    xa_prepare = Transaction("XA START 'left'; INSERT INTO shop.c VALUES (300, 0, 'x'); XA END 'left'; XA PREPARE 'left'");
+    TM_CHECK(Sql("XA COMMIT 'left'").ok());
+    drop = Transaction("DROP DATABASE shop");
+    TM_CHECK(Sql("FLUSH BINARY LOGS").ok());
+  }
+  void Archive() {
+    testing::ArchiveBuilder builder(directory.Path("archive"), "main");
+    const auto files = source->Query("SHOW BINARY LOGS");
+    TM_CHECK(files.ok());
+    for (size_t i = 0; i + 1 < files->size(); ++i)
+      builder.AddWholeFile((*files)[i][0], testing::ReadWholeFile(source->data_directory() + "/" + (*files)[i][0]));
+    builder.Finish();
+  }
+
+ public:
+  template <typename Server>
+  static std::string Checksums(Server& server) {
+    std::string text;
+    for (const char* table : {"shop.c", "shop.j"}) {
+      const auto rows = server.Query(std::string("CHECKSUM TABLE ") + table);
+      text += rows.ok() ? (*rows)[0][1] + " " : rows.error().message();
+    }
+    return text;
+  }
+};
+
+bool Lives(int64_t pid) { return pid > 0 && ::kill(static_cast<pid_t>(pid), 0) == 0; }
+
+class RestoreTest : public ::testing::Test {
+ protected:
+  ~RestoreTest() override {
+    for (const pid_t pid : pids_) {  // handed over, but still children of this process
+      ::kill(pid, SIGKILL);
+      ::waitpid(pid, nullptr, 0);
+    }
+  }
+  static Target At(Edge edge, const Gtid& gtid) {
+    Target target;
+    target.kind = TargetKind::kGtid;
+    target.edge = edge;
+    target.gtid = gtid;
+    return target;
+  }
+  RestoreOptions Options(const Target& point) {
+    RestoreOptions options;
+    options.dump_path = scene_.dump;
+    options.point = point;
+    options.target.directory = directory_.Path("restored");
+    options.target.mysqld = MySqlProgram("mysqld");
+    options.target.mysqlbinlog = MySqlProgram("mysqlbinlog");
+    options.target.mysql = MySqlProgram("mysql");
+    return options;
+  }
+  Result<Receipt> Restore(const RestoreOptions& options, const OnRestoreProgress& progress = [](const auto&) { return true; }) {
+    auto view = scene_.Open();
+    Result<Receipt> receipt = RunRestore(PosixFileSystem(), SystemClock(), *view, options, progress);
+    if (receipt.ok() && receipt->mysqld_pid != 0) pids_.push_back(static_cast<pid_t>(receipt->mysqld_pid));
+    return receipt;
+  }
+  static Result<std::unique_ptr<testing::Connection>> Connect(const Receipt& receipt, const std::string& user = "root",
+                                                              const std::string& password = {}) {
+    testing::ConnectionOptions options;
+    options.socket = receipt.socket;
+    options.user = user;
+    options.password = password;
+    return testing::Connection::Open(options);
+  }
+  void ExpectUnusable(const Result<Receipt>& result, Code code, const std::string& directory) {
+    ASSERT_FALSE(result.ok());
+    EXPECT_EQ(result.error().code(), code) << result.error().message();
+    EXPECT_THAT(result.error().message(), HasSubstr("is not usable and can be removed"));
+    EXPECT_TRUE(fs::exists(directory + "/RESTORING"));
+    EXPECT_FALSE(fs::exists(directory + "/my.cnf"));
+    const auto receipt = nlohmann::json::parse(testing::ReadWholeFile(directory + "/receipt.json"));
+    EXPECT_EQ(receipt["outcome"], CodeName(code));
+    EXPECT_EQ(receipt["end_state_reached"], false);
+    for (const auto& entry : fs::directory_iterator(directory))
+      EXPECT_FALSE(entry.path().filename().string().starts_with("tidemark-")) << "secrets left behind";
+    std::ifstream pid_file(directory + "/mysqld.pid");
+    int64_t pid = 0;
+    if (pid_file >> pid) EXPECT_FALSE(Lives(pid)) << "mysqld left running";
+  }
+
+  Scene& scene_ = Scene::Get();
+  TempDir directory_{"tidemark-restored"};
+  std::vector<pid_t> pids_;
+};
+
+TEST_F(RestoreTest, EveryKindOfTransactionComesBackExactly) {
+  const auto receipt = Restore(Options(At(Edge::kThrough, scene_.workload_end)));
+  ASSERT_OK(receipt);
+  EXPECT_TRUE(receipt->end_state_reached);
+  EXPECT_EQ(receipt->outcome, "restored");
+  EXPECT_TRUE(Lives(receipt->mysqld_pid));
+  auto server = Connect(*receipt);
+  ASSERT_OK(server);
+  EXPECT_EQ(Scene::Checksums(**server), scene_.checksums);
+  EXPECT_EQ(*(*server)->QueryValue("SELECT GTID_SUBTRACT(@@gtid_executed, '" + receipt->plan.end_set.ToString() + "')"), "");
+  EXPECT_EQ(*(*server)->QueryValue("SELECT n FROM shop.c WHERE id = 1"), "999");
+  // As it is handed over: durable, closed to the network, events off, nothing of ours left.
+  EXPECT_EQ(*(*server)->QueryValue("SELECT CONCAT_WS(' ', @@sync_binlog, @@innodb_flush_log_at_trx_commit, "
+                                   "@@event_scheduler, @@skip_networking, @@gtid_mode)"),
+            "1 1 OFF 1 ON");
+  EXPECT_EQ(*(*server)->QueryValue("SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'tidemark%'"), "0");
+  EXPECT_TRUE((*server)->Execute("CALL shop.p()").ok());
+  EXPECT_TRUE(Connect(*receipt, "app", "Secret-1").ok());
+  const std::string directory = directory_.Path("restored");
+  EXPECT_FALSE(fs::exists(directory + "/RESTORING"));
+  EXPECT_TRUE(fs::exists(directory + "/my.cnf"));
+  EXPECT_EQ(fs::status(directory).permissions(), fs::perms::owner_all);
+  for (const auto& entry : fs::directory_iterator(directory))
+    EXPECT_FALSE(entry.path().filename().string().starts_with("tidemark-"));
+  const auto json = nlohmann::json::parse(testing::ReadWholeFile(directory + "/receipt.json"));
+  EXPECT_EQ(json["outcome"], "restored");
+  EXPECT_EQ(json["gtid_executed"], receipt->plan.end_set.ToString());
+  EXPECT_EQ(json["missing"], "");
+}
+
+TEST_F(RestoreTest, BeforeAndThroughCutWhereTheySay) {
+  RestoreOptions options = Options(At(Edge::kBefore, scene_.counter[2]));
+  options.keep_running = false;
+  const auto before = Restore(options);
+  ASSERT_OK(before);
+  EXPECT_EQ(before->mysqld_pid, 0);
+  EXPECT_FALSE(before->gtid_executed.Contains(scene_.counter[2]));
+  EXPECT_TRUE(before->gtid_executed.Contains(scene_.counter[1]));
+
+  options = Options(At(Edge::kThrough, scene_.counter[2]));
+  options.target.directory = directory_.Path("through");
+  const auto through = Restore(options);
+  ASSERT_OK(through);
+  auto server = Connect(*through);
+  ASSERT_OK(server);
+  EXPECT_EQ(*(*server)->QueryValue("SELECT n FROM shop.c WHERE id = 1"), "1002");
+}
+
+TEST_F(RestoreTest, BeforeTheDropTheTablesAreThere) {
+  const auto receipt = Restore(Options(At(Edge::kBefore, scene_.drop)));
+  ASSERT_OK(receipt);
+  auto server = Connect(*receipt);
+  ASSERT_OK(server);
+  EXPECT_EQ(*(*server)->QueryValue("SELECT COUNT(*) FROM shop.c WHERE id = 300"), "1");
+}
+
+TEST_F(RestoreTest, TheLatestIsEmptyOfTheDropped) {
+  const auto receipt = Restore(Options(Target()));
+  ASSERT_OK(receipt);
+  EXPECT_TRUE(receipt->gtid_executed.Contains(scene_.drop));
+  auto server = Connect(*receipt);
+  ASSERT_OK(server);
+  EXPECT_EQ(*(*server)->QueryValue("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = 'shop'"), "0");
+}
+
+TEST_F(RestoreTest, NothingToApplyIsTheBaseAlone) {
+  const Tsid tsid = scene_.base.map().begin()->first;
+  const auto receipt = Restore(Options(At(Edge::kThrough, {tsid, scene_.base.map().begin()->second.back().last})));
+  ASSERT_OK(receipt);
+  EXPECT_EQ(receipt->gtid_executed, scene_.base);
+  auto server = Connect(*receipt);
+  ASSERT_OK(server);
+  EXPECT_EQ(*(*server)->QueryValue("SELECT n FROM shop.c WHERE id = 1"), "1");
+}
+
+TEST_F(RestoreTest, UndecidedXaTransactionIsWarnedOf) {
+  const auto receipt = Restore(Options(At(Edge::kThrough, scene_.xa_prepare)));
+  ASSERT_OK(receipt);
+  EXPECT_THAT(receipt->warnings, ::testing::Contains(HasSubstr("XA RECOVER")));
+  auto server = Connect(*receipt);
+  ASSERT_OK(server);
+  ASSERT_OK((*server)->Execute("XA COMMIT 'left'"));
+  EXPECT_EQ(*(*server)->QueryValue("SELECT COUNT(*) FROM shop.c WHERE id = 300"), "1");
+}
+
+// The dump brings the source's accounts, its root with another password, and an active CHANGE REPLICATION SOURCE.
+TEST_F(RestoreTest, WholeDumpBringsTheSourcesAccounts) {
+  RestoreOptions options = Options(At(Edge::kThrough, scene_.workload_end));
+  options.dump_path = scene_.dump_all;
+  const auto receipt = Restore(options);
+  ASSERT_OK(receipt);
+  EXPECT_FALSE(Connect(*receipt).ok()) << "root had a password when the dump was taken";
+  auto server = Connect(*receipt, "boss", "Boss-1");
+  ASSERT_OK(server);
+  EXPECT_EQ(Scene::Checksums(**server), scene_.checksums);
+  EXPECT_TRUE((*server)->Query("SHOW REPLICA STATUS")->empty());
+  EXPECT_EQ(*(*server)->QueryValue("SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'tidemark%'"), "0");
+}
+
+TEST_F(RestoreTest, CommentedSetIsSetByUs) {
+  RestoreOptions options = Options(At(Edge::kThrough, scene_.counter[0]));
+  options.dump_path = scene_.dump_commented;
+  options.keep_running = false;
+  const auto receipt = Restore(options);
+  ASSERT_OK(receipt);
+  EXPECT_EQ(receipt->gtid_executed, receipt->plan.end_set);
+}
+
+TEST_F(RestoreTest, DumpWithPositionOnlyIsResolvedThroughTheArchive) {
+  RestoreOptions options = Options(At(Edge::kThrough, scene_.counter[0]));
+  options.dump_path = scene_.dump_off;
+  options.keep_running = false;
+  const auto receipt = Restore(options);
+  ASSERT_OK(receipt);
+  EXPECT_EQ(receipt->plan.base, scene_.base);
+  EXPECT_THAT(receipt->warnings, ::testing::Contains(HasSubstr("no GTID set")));
+}
+
+TEST_F(RestoreTest, CompressedDumpAndDeepDirectoryAndPort) {
+  const std::string gz = directory_.Path("dump.gz");
+  testing::ProgramOptions run;
+  run.stdin_file = scene_.dump;
+  run.stdout_file = gz;
+  ASSERT_OK(testing::RunProgram({"gzip", "-c"}, run));
+  RestoreOptions options = Options(At(Edge::kThrough, scene_.workload_end));
+  options.dump_path = gz;
+  options.target.directory = directory_.Path(std::string(120, 'd') + "/with space");
+  options.target.mysqld_options = {"--innodb-buffer-pool-size=64M", "--performance-schema=OFF"};
+  const auto receipt = Restore(options);
+  ASSERT_OK(receipt);
+  EXPECT_LE(receipt->socket.size(), 107u);
+  auto server = Connect(*receipt);
+  ASSERT_OK(server);
+  EXPECT_EQ(*(*server)->QueryValue("SELECT @@innodb_buffer_pool_size"), std::to_string(64 << 20));
+  EXPECT_EQ(Scene::Checksums(**server), scene_.checksums);
+}
+
+TEST_F(RestoreTest, DirectoryThatHoldsSomethingIsLeftAlone) {
+  RestoreOptions options = Options(Target());
+  fs::create_directories(options.target.directory);
+  std::ofstream(options.target.directory + "/precious") << "data";
+  const auto receipt = Restore(options);
+  ASSERT_FALSE(receipt.ok());
+  EXPECT_EQ(receipt.error().code(), Code::kTargetRefused);
+  EXPECT_THAT(receipt.error().message(), HasSubstr("\"precious\""));
+  EXPECT_EQ(std::distance(fs::directory_iterator(options.target.directory), fs::directory_iterator()), 1);
+}
+
+TEST_F(RestoreTest, TargetBeforeTheBaseTouchesNothing) {
+  const Tsid tsid = scene_.base.map().begin()->first;
+  const RestoreOptions options = Options(At(Edge::kBefore, {tsid, 2}));
+  const auto receipt = Restore(options);
+  ASSERT_FALSE(receipt.ok());
+  EXPECT_EQ(receipt.error().code(), Code::kUnreachableTarget) << receipt.error().message();
+  EXPECT_FALSE(fs::exists(options.target.directory));
+}
+
+TEST_F(RestoreTest, InterruptedInAnyPhaseLeavesAMarkedDirectory) {
+  for (const RestorePhase phase : {RestorePhase::kProvision, RestorePhase::kLoadBase, RestorePhase::kApply, RestorePhase::kAssert}) {
+    RestoreOptions options = Options(At(Edge::kThrough, scene_.workload_end));
+    options.target.directory = directory_.Path(std::string("interrupted in ") + RestorePhaseName(phase));
+    const auto receipt = Restore(options, [phase](const RestoreProgress& at) { return at.phase != phase; });
+    if (phase == RestorePhase::kProvision) {
+      EXPECT_EQ(receipt.error().code(), Code::kInterrupted);
+      EXPECT_FALSE(fs::exists(options.target.directory));
+      continue;
+    }
+    ExpectUnusable(receipt, Code::kInterrupted, options.target.directory);
+    const auto again = Restore(options);
+    ASSERT_FALSE(again.ok());
+    EXPECT_THAT(again.error().message(), HasSubstr("a restore was begun there and did not finish"));
+  }
+}
+
+TEST_F(RestoreTest, ServerThatDoesNotStartIsReportedWithItsLog) {
+  RestoreOptions options = Options(Target());
+  options.target.mysqld_options = {"--no-such-option=1"};
+  const auto receipt = Restore(options);
+  ExpectUnusable(receipt, Code::kTargetRefused, options.target.directory);
+  EXPECT_THAT(receipt.error().message(), HasSubstr("unknown variable 'no-such-option=1'"));
+}
+
+TEST_F(RestoreTest, DumpThatTheServerRejectsIsReportedWithItsMessage) {
+  RestoreOptions options = Options(Target());
+  std::string text = testing::ReadWholeFile(scene_.dump);
+  const size_t at = text.find("INSERT INTO");
+  ASSERT_NE(at, std::string::npos);
+  text.replace(at, 6, "INSORT");
+  options.dump_path = directory_.Path("broken.sql");
+  std::ofstream(options.dump_path) << text;
+  const auto receipt = Restore(options);
+  ExpectUnusable(receipt, Code::kTargetRefused, options.target.directory);
+  EXPECT_THAT(receipt.error().message(), HasSubstr("You have an error in your SQL syntax"));
+}
+
+class RunningTargetTest : public RestoreTest {
+ protected:
+  void SetUp() override {
+    auto started = MySqlServer::Start();
+    ASSERT_OK(started);
+    target_ = std::move(*started);
+  }
+  void Load() {
+    testing::ProgramOptions run;
+    run.stdin_file = scene_.dump;
+    const auto result =
+        testing::RunProgram({MySqlProgram("mysql"), "--no-defaults", "--user=root", "--socket=" + target_->socket()}, run);
+    ASSERT_OK(result);
+    ASSERT_EQ(result->exit_code, 0) << result->err;
+  }
+  RestoreOptions ToTarget(const Target& point) {
+    RestoreOptions options = Options(point);
+    options.target.provision = false;
+    options.target.connection.socket = target_->socket();
+    options.target.connection.user = "root";
+    options.receipt_path = directory_.Path("receipt.json");
+    return options;
+  }
+  void ExpectRefused(const RestoreOptions& options, const std::string& words) {
+    const auto receipt = Restore(options);
+    ASSERT_FALSE(receipt.ok());
+    EXPECT_EQ(receipt.error().code(), Code::kTargetRefused) << receipt.error().message();
+    EXPECT_THAT(receipt.error().message(), HasSubstr(words));
+  }
+  std::unique_ptr<MySqlServer> target_;
+};
+
+TEST_F(RunningTargetTest, IsBroughtToTheTargetAndThenFurther) {
+  Load();
+  const auto first = Restore(ToTarget(At(Edge::kThrough, scene_.workload_end)));
+  ASSERT_OK(first);
+  EXPECT_EQ(Scene::Checksums(*target_), scene_.checksums);
+  RestoreOptions further = ToTarget(At(Edge::kBefore, scene_.drop));
+  further.dump_path.clear();
+  const auto second = Restore(further);
+  ASSERT_OK(second);
+  EXPECT_EQ(second->plan.base, first->plan.end_set);
+  EXPECT_EQ(*target_->QueryValue("SELECT n FROM shop.c WHERE id = 1"), "1003");
+  EXPECT_EQ(nlohmann::json::parse(testing::ReadWholeFile(further.receipt_path))["outcome"], "restored");
+}
+
+TEST_F(RunningTargetTest, ThatDoesNotFitIsRefused) {
+  ExpectRefused(ToTarget(Target()), "it lacks");
+  Load();
+  ASSERT_OK(target_->Execute("CREATE DATABASE mine"));
+  ExpectRefused(ToTarget(Target()), "the source never had");
+  ASSERT_OK(target_->Execute("SET GLOBAL super_read_only = ON"));
+  ExpectRefused(ToTarget(Target()), "read-only");
+  ASSERT_OK(target_->Execute("SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF; SET GLOBAL gtid_mode = ON_PERMISSIVE"));
+  ExpectRefused(ToTarget(Target()), "gtid_mode=ON_PERMISSIVE");
+}
+
+TEST_F(RunningTargetTest, RejectedTransactionIsReportedWithTheServersMessage) {
+  Load();
+  ASSERT_OK(target_->Execute("SET sql_log_bin = 0; DROP TABLE shop.c; SET sql_log_bin = 1"));
+  const auto receipt = Restore(ToTarget(At(Edge::kThrough, scene_.workload_end)));
+  ASSERT_FALSE(receipt.ok());
+  EXPECT_EQ(receipt.error().code(), Code::kTargetRefused);
+  EXPECT_THAT(receipt.error().message(), HasSubstr("Table 'shop.c' doesn't exist"));
+  EXPECT_THAT(receipt.error().message(), HasSubstr("not applied from "));
+  EXPECT_EQ(nlohmann::json::parse(testing::ReadWholeFile(directory_.Path("receipt.json")))["end_state_reached"], false);
+}
+
+TEST_F(RunningTargetTest, SomebodyElsesTransactionMissesTheEndState) {
+  Load();
+  bool written = false;
+  const auto receipt = Restore(ToTarget(At(Edge::kThrough, scene_.workload_end)), [&](const RestoreProgress& at) {
+    if (at.phase == RestorePhase::kAssert && !std::exchange(written, true))
+      EXPECT_TRUE(target_->Execute("CREATE DATABASE mine").ok());
+    return true;
+  });
+  ASSERT_FALSE(receipt.ok());
+  EXPECT_EQ(receipt.error().code(), Code::kEndStateNotReached) << receipt.error().message();
+  EXPECT_THAT(receipt.error().message(), HasSubstr("it has in excess"));
+}
+
+TEST_F(RunningTargetTest, PasswordsWithEveryKindOfByteLogIn) {
+  Load();
+  const std::string password = R"(a"b'c\d#e;f =g ]\n)";
+  std::string escaped;
+  for (const char c : password) escaped += (c == '\'' || c == '\\') ? std::string("\\") + c : std::string(1, c);
+  ASSERT_OK(target_->Execute("SET sql_log_bin = 0; CREATE USER op@localhost IDENTIFIED BY '" + escaped +
+                             "'; GRANT ALL ON *.* TO op@localhost WITH GRANT OPTION; SET sql_log_bin = 1"));
+  RestoreOptions options = ToTarget(At(Edge::kThrough, scene_.counter[0]));
+  options.target.connection.user = "op";
+  options.target.connection.password.file = directory_.Path("password");
+  std::ofstream(options.target.connection.password.file) << password << "\n";
+  fs::permissions(options.target.connection.password.file, fs::perms::owner_read);
+  ASSERT_OK(Restore(options));
+}
+
+}  // namespace
+}  // namespace tidemark

@@ -1,0 +1,111 @@
+// pitr restore: from a base backup to exactly the target, with progress, proof and a receipt.
+#include "pitr/restore/restore.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "replication/base/clock.h"
+#include "tools/cli/command.h"
+#include "tools/cli/connection_flags.h"
+#include "tools/cli/describe.h"
+
+namespace tidemark::cli {
+namespace {
+
+struct Options {
+  TargetFlags target;
+  ConnectionFlags connection;
+  RestoreOptions restore;
+  bool dry_run = false;
+  bool stop_server = false;
+};
+
+Status Fill(Options* options) {
+  RestoreOptions& restore = options->restore;
+  TM_ASSIGN_OR_RETURN(restore.point, options->target.Parse());
+  restore.keep_running = !options->stop_server;
+  restore.target.provision = !options->connection.given();
+  if (!restore.target.provision) {
+    if (!restore.target.directory.empty())
+      return Status(Code::kUsage, "both a directory for a new server and a running target are named", "use --into or --host/--socket, not both");
+    TM_ASSIGN_OR_RETURN(restore.target.connection, options->connection.Parse());
+    return OkStatus();
+  }
+  if (restore.target.directory.empty() && !options->dry_run)
+    return Status(Code::kUsage, "no target is named", "--into DIR makes a new server; --socket or --host names a running one");
+  if (restore.dump_path.empty()) return Status(Code::kUsage, "a new server needs a base backup", "--dump FILE");
+  return OkStatus();
+}
+
+// One progress line per phase; its unit depends on the phase.
+class PhaseProgress {
+ public:
+  explicit PhaseProgress(const Context& context) : context_(context) {}
+  bool operator()(const RestoreProgress& progress) {
+    if (!line_ || progress.phase != phase_) {
+      line_.reset();
+      phase_ = progress.phase;
+      if (!context_.json) fmt::print(stderr, "{}\n", RestorePhaseName(phase_));
+      line_ = std::make_unique<Progress>(context_, RestorePhaseName(phase_), phase_ == RestorePhase::kLoadBase ? "bytes" : "transactions");
+    }
+    if (progress.done > 0) line_->Update(progress.done, progress.total);
+    return !Interrupted();
+  }
+
+ private:
+  const Context& context_;
+  RestorePhase phase_ = RestorePhase::kPlan;
+  std::unique_ptr<Progress> line_;
+};
+
+void PrintReceipt(const Receipt& receipt) {
+  fmt::print("last included   {}\n", DescribeOptional(receipt.plan.boundary.last_included, "none"));
+  fmt::print("first excluded  {}\n", DescribeOptional(receipt.plan.boundary.first_excluded, "none: the archive's end"));
+  fmt::print("applied         {} transactions by {}\n", FormatCount(receipt.plan.transactions), receipt.applier);
+  fmt::print("gtid_executed   {}\n", receipt.gtid_executed.ToString());
+  fmt::print("planned         {}  -- {}\n", receipt.plan.end_set.ToString(), receipt.end_state_reached ? "reached" : "NOT REACHED");
+  if (!receipt.socket.empty() && receipt.mysqld_pid != 0)
+    fmt::print("server          MySQL {} runs (pid {}): mysql --socket={}\n", receipt.server_version, receipt.mysqld_pid, receipt.socket);
+  fmt::print("took            {}\n", FormatDuration(1e-6 * static_cast<double>(receipt.finished_us - receipt.started_us)));
+}
+
+Status Run(const Context& context, Options& options) {
+  TM_RETURN_IF_ERROR(Fill(&options));
+  TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
+  if (options.dry_run) {
+    TM_ASSIGN_OR_RETURN(PreparedRestore prepared, PrepareRestore(PosixFileSystem(), *view, options.restore));
+    if (context.json) PrintJson(ToJson(prepared.plan));
+    else PrintPlan(prepared.plan);
+    return OkStatus();
+  }
+  PhaseProgress progress(context);
+  TM_ASSIGN_OR_RETURN(Receipt receipt, RunRestore(PosixFileSystem(), SystemClock(), *view, options.restore,
+                                                  [&](const RestoreProgress& now) { return progress(now); }));
+  if (context.json) fmt::print("{}", receipt.ToJson());
+  else PrintReceipt(receipt);
+  return OkStatus();
+}
+
+}  // namespace
+
+void AddRestore(CLI::App& app, Context& context, Action* action) {
+  auto options = std::make_shared<Options>();
+  RestoreTarget& target = options->restore.target;
+  auto* command = app.add_subcommand("restore", "bring a server to exactly the target, from a base backup and the archive");
+  options->target.AddTo(*command);
+  command->add_option("--dump", options->restore.dump_path, "mysqldump file that is the base (plain, .gz or .zst)")->type_name("FILE");
+  command->add_option("--into", target.directory, "make a new server in this empty or absent directory")->type_name("DIR");
+  command->add_option("--listen-port", target.port, "TCP port of the new server on 127.0.0.1 (default: socket only)");
+  command->add_flag("--stop-server", options->stop_server, "stop the new server when the restore is done");
+  command->add_option("--mysqld", target.mysqld, "the mysqld to use")->capture_default_str();
+  command->add_option("--mysql", target.mysql, "the mysql client to use")->capture_default_str();
+  command->add_option("--mysqlbinlog", target.mysqlbinlog, "the mysqlbinlog to use")->capture_default_str();
+  command->add_option("--receipt", options->restore.receipt_path, "where to write the receipt (default: DIR/receipt.json)")->type_name("FILE");
+  command->add_flag("--dry-run", options->dry_run, "print the plan and touch nothing");
+  auto* running = command->add_option_group("running target", "Instead of --into: a running server that has the base loaded");
+  options->connection.AddTo(*running);
+  command->callback([&context, action, options] { *action = [&context, options] { return Run(context, *options); }; });
+}
+
+}  // namespace tidemark::cli
