@@ -25,8 +25,6 @@ class SilentLogger : public rocksdb::Logger {
   void Logv(const char* /*format*/, va_list /*arguments*/) override {}
 };
 
-rocksdb::Slice AsSlice(std::string_view text) { return {text.data(), text.size()}; }
-
 rocksdb::DBOptions DatabaseOptions(bool secondary) {
   rocksdb::DBOptions options;
   options.create_if_missing = !secondary;
@@ -35,6 +33,8 @@ rocksdb::DBOptions DatabaseOptions(bool secondary) {
   options.max_total_wal_size = kIndexWalBytesMax;
   options.max_manifest_file_size = kIndexManifestBytesMax;
   options.allow_fallocate = false;  // else WAL and MANIFEST occupy 4 MiB each from their first byte
+  options.atomic_flush =
+      true;  // families flushed one by one kept obsolete logs about, depending on timing
   options.max_background_jobs = 2;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;

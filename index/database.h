@@ -27,6 +27,11 @@ inline constexpr size_t kIndexCacheBytes = 8 << 20;  // data, index and filter b
 inline constexpr size_t kIndexBlockBytes = 16 << 10;
 inline constexpr uint64_t kIndexManifestBytesMax = 128 << 10;  // then a fresh one is begun
 
+// Never null: RocksDB hands an empty slice's pointer to memcmp.
+inline rocksdb::Slice AsSlice(std::string_view text) {
+  return text.empty() ? rocksdb::Slice() : rocksdb::Slice(text.data(), text.size());
+}
+
 // kNoSpace -> kDiskFull, Corruption -> kCorruption (hint: rebuild), a held lock -> kLocked, the
 // rest -> kIo.
 Status FromRocks(const rocksdb::Status& status, const std::string& path);
@@ -73,9 +78,8 @@ template <typename Visit>
 Status EachRecord(const Database& database, Family family, std::string_view prefix,
                   std::string_view start, const Visit& visit) {
   const auto iterator = database.Iterate(family);
-  for (iterator->Seek(rocksdb::Slice(start.data(), start.size()));
-       iterator->Valid() && iterator->key().starts_with({prefix.data(), prefix.size()});
-       iterator->Next()) {
+  for (iterator->Seek(AsSlice(start));
+       iterator->Valid() && iterator->key().starts_with(AsSlice(prefix)); iterator->Next()) {
     Status status = visit(iterator->key().ToStringView(), iterator->value().ToStringView());
     if (status.code() == Code::kEndOfData) return OkStatus();
     if (!status.ok()) return status;

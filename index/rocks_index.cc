@@ -5,8 +5,6 @@
 namespace tidemark {
 namespace {
 
-rocksdb::Slice AsSlice(std::string_view text) { return {text.data(), text.size()}; }
-
 // Turns the entries `before` into `after`; both sorted by key.
 void AddDifference(const Database& database, const std::vector<IndexEntry>& before,
                    const std::vector<IndexEntry>& after, rocksdb::WriteBatch* batch) {

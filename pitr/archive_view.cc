@@ -10,8 +10,8 @@ constexpr std::string_view kSegmentSuffix = ".binlog.zst";
 constexpr size_t kSegmentDigits = 10;
 // A daemon creates a segment's file before it has published anything of it.
 constexpr size_t kUnpublishedSegmentsMax = 1;
-// How often a view is read anew when it does not fit the directory, before that is called damage: a daemon that
-// rotates between our two looks gives the same picture.
+// How often a view is read anew when it does not fit the directory, before that is called damage: a
+// daemon that rotates between our two looks gives the same picture.
 constexpr int kOpenAttemptsMax = 3;
 
 std::string Join(const std::vector<std::string>& names) {
@@ -25,9 +25,9 @@ Result<std::string> ChooseSource(const ArchiveDirectory& archive, const std::str
   if (!wanted.empty()) {
     TM_RETURN_IF_ERROR(ArchiveDirectory::CheckSourceName(wanted));
     if (std::find(sources.begin(), sources.end(), wanted) != sources.end()) return wanted;
-    return Status(Code::kNotFound, "archive " + archive.root() + " has no source '" + wanted + "'",
-                  sources.empty() ? "nothing is archived there yet"
-                                  : "its sources are: " + Join(sources));
+    return Status(
+        Code::kNotFound, "archive " + archive.root() + " has no source '" + wanted + "'",
+        sources.empty() ? "nothing is archived there yet" : "its sources are: " + Join(sources));
   }
   if (sources.size() == 1) return sources.front();
   if (sources.empty()) {
@@ -52,7 +52,8 @@ uint64_t SegmentNumberOf(std::string_view name) {
 
 Status IndexDisagrees(const std::string& what) {
   return Status(Code::kCorruption, what,
-                "if the index is behind or lost: pitr index rebuild; if a segment file is lost: pitr verify names it");
+                "if the index is behind or lost: pitr index rebuild; if a segment file is lost: "
+                "pitr verify names it");
 }
 
 }  // namespace
@@ -61,8 +62,7 @@ ArchiveView::ArchiveView(ArchiveDirectory archive, std::unique_ptr<Index> index,
     : archive_(std::move(archive)), index_(std::move(index)), source_(std::move(source)) {}
 
 Result<std::unique_ptr<ArchiveView>> ArchiveView::Open(FileSystem& files, const std::string& root,
-                                                       const std::string& source,
-                                                       OpenCheck check) {
+                                                       const std::string& source, OpenCheck check) {
   ArchiveDirectory archive(files, root);
   TM_RETURN_IF_ERROR(archive.CheckExists());
   TM_ASSIGN_OR_RETURN(std::string chosen, ChooseSource(archive, source));

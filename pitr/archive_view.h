@@ -1,5 +1,5 @@
-// One source of an archive, opened for reading beside the daemon: segments on disk, index, and what together they
-// cover. The start of every `pitr` command. Creates and locks nothing.
+// One source of an archive, opened for reading beside the daemon: segments on disk, index, and what
+// together they cover. The start of every `pitr` command. Creates and locks nothing.
 #pragma once
 
 #include <memory>
@@ -13,35 +13,40 @@
 namespace tidemark {
 
 struct Coverage {
-  GtidSet archived;                 // transactions the archive can give back
-  GtidSet before;                   // what the first segment builds on: must come from a base backup
-  std::vector<GapRecord> gaps;      // transactions missing, with reason and time: in between, and those of
-                                    // `before` that were skipped on purpose at first contact
-  GtidSet end;                      // before ∪ archived ∪ gaps: the source's set at the archive's end
+  GtidSet archived;             // transactions the archive can give back
+  GtidSet before;               // what the first segment builds on: must come from a base backup
+  std::vector<GapRecord> gaps;  // transactions missing, with reason and time: in between, and those
+                                // of `before` that were skipped on purpose at first contact
+  GtidSet end;  // before ∪ archived ∪ gaps: the source's set at the archive's end
   bool empty() const { return archived.empty(); }
 };
 
-// kStrict refuses an index that does not know the segments on disk. kEvenIfBehind takes it as it is: for `verify` and
-// `status`, which report the difference instead of failing on it.
+// kStrict refuses an index that does not know the segments on disk. kEvenIfBehind takes it as it
+// is: for `verify` and `status`, which report the difference instead of failing on it.
 enum class OpenCheck : uint8_t { kStrict, kEvenIfBehind };
 
 class ArchiveView {
  public:
-  // `source` may be empty if the archive has exactly one. kNotFound / kUsage (naming the choices) otherwise.
-  // kCorruption with the hint to rebuild if index and segments on disk do not belong together; one newer segment than
-  // the index knows is a running daemon, not damage.
-  static Result<std::unique_ptr<ArchiveView>> Open(FileSystem& files, const std::string& root, const std::string& source,
+  // `source` may be empty if the archive has exactly one. kNotFound / kUsage (naming the choices)
+  // otherwise. kCorruption with the hint to rebuild if index and segments on disk do not belong
+  // together; one newer segment than the index knows is a running daemon, not damage.
+  static Result<std::unique_ptr<ArchiveView>> Open(FileSystem& files, const std::string& root,
+                                                   const std::string& source,
                                                    OpenCheck check = OpenCheck::kStrict);
 
   ArchiveDirectory& archive() { return archive_; }
   Index& index() { return *index_; }
   const std::string& source() const { return source_; }
-  const std::vector<SegmentRecord>& segments() const { return segments_; }  // as the index knows them, ascending
-  const SegmentRecord* segment(uint64_t number) const;                      // nullptr: no such segment
+  const std::vector<SegmentRecord>& segments() const {
+    return segments_;
+  }                                                     // as the index knows them, ascending
+  const SegmentRecord* segment(uint64_t number) const;  // nullptr: no such segment
   Coverage ComputeCoverage() const;
-  Status Refresh();  // sees what the daemon has published since; on an error the view stays as it was
+  Status
+  Refresh();  // sees what the daemon has published since; on an error the view stays as it was
 
-  // Numbers of segment files on disk, ascending; names in segments/ that are none of ours go to `foreign`.
+  // Numbers of segment files on disk, ascending; names in segments/ that are none of ours go to
+  // `foreign`.
   Result<std::vector<uint64_t>> SegmentsOnDisk(std::vector<std::string>* foreign) const;
 
  private:

@@ -18,15 +18,18 @@ Status PastTheEnd(const Target& target, const std::optional<Located>& last) {
                   "pitr status shows whether the daemon is connected");
   }
   return Status(Code::kUnreachableTarget,
-                "target " + target.ToString() + " lies past the archive's end: its last transaction is " +
-                    Described(*last) + ", and nothing proves that no other one was committed up to the target",
+                "target " + target.ToString() +
+                    " lies past the archive's end: its last transaction is " + Described(*last) +
+                    ", and nothing proves that no other one was committed up to the target",
                 "use --latest (or --through-gtid " + last->transaction.gtid.ToString() +
                     ") to take what is there, or wait until a later transaction is archived");
 }
 
 std::string Noted(uint64_t late, bool late_is_all, const Gtid& first_late, int64_t time_us) {
-  std::string note = "commit times near the boundary are not in archive order (the source's clock was set back, or "
-                     "several servers wrote)";
+  std::string note =
+      "commit times near the boundary are not in archive order (the source's clock was set back, "
+      "or "
+      "several servers wrote)";
   if (late == 0) return note;
   return note + ": " + (late_is_all ? "" : "at least ") + std::to_string(late) +
          (late == 1 ? " transaction" : " transactions") + " committed at or before " +
@@ -93,12 +96,12 @@ Result<GtidSet> Locator::SetBefore(const Located& located) {
   const SegmentRecord* segment = view_.segment(located.segment);
   TM_CHECK(segment != nullptr);
   GtidSet set = segment->header.previous;
-  TM_RETURN_IF_ERROR(view_.index().EachFrame(view_.source(), located.segment, 0,
-                                             [&](const IndexedFrame& frame) {
-                                               if (frame.record.frame >= located.frame) return false;
-                                               set.Add(frame.record.gtids);
-                                               return true;
-                                             }));
+  TM_RETURN_IF_ERROR(
+      view_.index().EachFrame(view_.source(), located.segment, 0, [&](const IndexedFrame& frame) {
+        if (frame.record.frame >= located.frame) return false;
+        set.Add(frame.record.gtids);
+        return true;
+      }));
   size_t at = 0;
   TM_ASSIGN_OR_RETURN(FrameContents * contents, ContentsOf(located, &at));
   for (size_t i = 0; i < at; ++i) set.Add(contents->transactions[i].transaction.gtid);

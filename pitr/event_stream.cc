@@ -25,7 +25,8 @@ struct FrameRun {
   GtidSet promised;  // by the index, for the frames that are read to their ends
 };
 
-// What the caller gets: magic first, then a format description whenever it changes, then transactions.
+// What the caller gets: magic first, then a format description whenever it changes, then
+// transactions.
 class Output {
  public:
   Output(const EventStream::Sink& sink, StreamProgress* progress)
@@ -61,8 +62,9 @@ class Output {
   std::string format_description_;
 };
 
-// Passes the wanted transactions of one run on. Whether a transaction is wanted is known when its Gtid event is whole;
-// from then on its bytes flow in the pieces they come in, so that an event's size does not matter.
+// Passes the wanted transactions of one run on. Whether a transaction is wanted is known when its
+// Gtid event is whole; from then on its bytes flow in the pieces they come in, so that an event's
+// size does not matter.
 class RunFilter {
  public:
   RunFilter(const StreamRange& range, const OpenSegment& segment, uint64_t from, Output* output)

@@ -1,5 +1,6 @@
-// Gives back what the archive holds, byte for byte: the events of a range as one binlog stream that mysqlbinlog and a
-// replica understand, or one source file as the source wrote it. Memory is bounded whatever the event's size.
+// Gives back what the archive holds, byte for byte: the events of a range as one binlog stream that
+// mysqlbinlog and a replica understand, or one source file as the source wrote it. Memory is
+// bounded whatever the event's size.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@ struct StreamProgress {
 };
 
 struct StreamRange {
-  GtidSet exclude = {};       // transactions left out (those the base already has)
-  GtidSet include = {};       // if not empty, only these
+  GtidSet exclude = {};  // transactions left out (those the base already has)
+  GtidSet include = {};  // if not empty, only these
   // Stop before this transaction; nullopt: at the archive's end as it was when the view was opened.
   std::optional<Located> stop_before = {};
 };
@@ -29,13 +30,15 @@ class EventStream {
   using Sink = std::function<Status(Bytes)>;
   explicit EventStream(ArchiveView& view);
 
-  // Magic, then for each segment that contributes: its format description (once per source file, and only when it
-  // differs in content or file), then whole transactions in archive order, bytes as the source wrote them. Frames whose
-  // transactions are all excluded are not decoded. Ends at a transaction boundary or with an error; never in between
-  // without one. Checks every event's checksum on the way.
+  // Magic, then for each segment that contributes: its format description (once per source file,
+  // and only when it differs in content or file), then whole transactions in archive order, bytes
+  // as the source wrote them. Frames whose transactions are all excluded are not decoded. Ends at a
+  // transaction boundary or with an error; never in between without one. Checks every event's
+  // checksum on the way.
   Status WriteRange(const StreamRange& range, const Sink& sink, StreamProgress* progress);
-  // Exactly the source's file from its first byte to the last archived one. kNotFound if no segment is of that file;
-  // kGap if its beginning or a middle part is not archived. `complete` tells whether its own Rotate/Stop is there.
+  // Exactly the source's file from its first byte to the last archived one. kNotFound if no segment
+  // is of that file; kGap if its beginning or a middle part is not archived. `complete` tells
+  // whether its own Rotate/Stop is there.
   Status WriteSourceFile(const std::string& file, const Sink& sink, bool* complete);
 
  private:

@@ -60,8 +60,8 @@ class FrameReading {
     return event.begins_transaction ? StopBeforeLongTransaction(event) : OkStatus();
   }
 
-  // A transaction that leaves the frame, or is long, is the frame's last one (records.h: a frame ends at the first
-  // transaction end past kFrameRawBytes).
+  // A transaction that leaves the frame, or is long, is the frame's last one (records.h: a frame
+  // ends at the first transaction end past kFrameRawBytes).
   Status StopBeforeLongTransaction(const ScannedEvent& event) {
     GtidEvent begin;
     if (!ParseGtidEvent(event.header.type, EventBody(event.head, segment_.checksum), &begin) ||
@@ -130,10 +130,9 @@ Status TransactionSeeker::SkipEvents(Bytes* piece) {
       return OkStatus();
     }
     if (header.size < kEventHeaderSize || header.size > kEventBytesMax) {
-      return Status(Code::kCorruption, "event at raw offset " +
-                                           std::to_string(offset_ - kEventHeaderSize) +
-                                           " has the impossible size " +
-                                           std::to_string(header.size));
+      return Status(Code::kCorruption,
+                    "event at raw offset " + std::to_string(offset_ - kEventHeaderSize) +
+                        " has the impossible size " + std::to_string(header.size));
     }
     skip_left_ = header.size - kEventHeaderSize;
     header_.clear();
@@ -164,9 +163,8 @@ Result<FrameContents> ReadFrame(ArchiveView& view, OpenSegment& segment,
   TM_ASSIGN_OR_RETURN(contents.raw_end, FrameEnd(view, segment.record, record.frame));
   if (contents.raw_end <= contents.raw_begin || record.transactions == 0) return contents;
   FrameReading reading(segment, &contents);
-  Status read =
-      segment.reader->ReadRaw(record.place, contents.raw_begin, segment.record.raw_bytes,
-                              [&reading](Bytes piece) { return reading.OnPiece(piece); });
+  Status read = segment.reader->ReadRaw(record.place, contents.raw_begin, segment.record.raw_bytes,
+                                        [&reading](Bytes piece) { return reading.OnPiece(piece); });
   if (!read.ok() && !reading.enough()) {
     return std::move(read).WithContext("segment " + segment.reader->path());
   }

@@ -1,5 +1,5 @@
-// Reading transactions from the middle of a segment: from a frame's first byte on, which is an event's first byte but
-// maybe inside a transaction that began in an earlier frame. One thread.
+// Reading transactions from the middle of a segment: from a frame's first byte on, which is an
+// event's first byte but maybe inside a transaction that began in an earlier frame. One thread.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +17,15 @@ inline constexpr uint64_t kTransactionReadBytesMax = 4u << 20;
 // A decoded frame's bytes are kept for showing tables if they are not more than this.
 inline constexpr uint64_t kFrameKeptBytesMax = 4u << 20;
 
-// A StreamScanner that first passes by everything up to the first Gtid event: magic is not expected, a transaction
-// under way and events between transactions are skipped unread.
+// A StreamScanner that first passes by everything up to the first Gtid event: magic is not
+// expected, a transaction under way and events between transactions are skipped unread.
 class TransactionSeeker {
  public:
   // `options.start_offset` is that of the first byte fed; `options.checksum` holds.
   explicit TransactionSeeker(ScannerOptions options);
   Status FeedBytes(Bytes piece, const StreamScanner::OnEvent& on_event);
-  // As StreamScanner::Finish; also OK if no transaction was met and the stream ends at an event's end.
+  // As StreamScanner::Finish; also OK if no transaction was met and the stream ends at an event's
+  // end.
   Status Finish() const;
   const StreamScanner* scanner() const { return scanner_ ? &*scanner_ : nullptr; }
 
@@ -55,12 +56,12 @@ struct FrameContents {
 
 // Where the next frame begins, or the segment's published end.
 Result<uint64_t> FrameEnd(ArchiveView& view, const SegmentRecord& segment, uint32_t frame);
-// Tables are not counted. kCorruption (hint: pitr verify) if the frame does not hold as many transactions as the index
-// says.
+// Tables are not counted. kCorruption (hint: pitr verify) if the frame does not hold as many
+// transactions as the index says.
 Result<FrameContents> ReadFrame(ArchiveView& view, OpenSegment& segment, const FrameRecord& record);
-// The one transaction in raw bytes [begin, end) of the segment, with its tables. `frame` begins at or before it;
-// `kept` (may be null) saves the decompression if it holds the range.
-Result<Transaction> ReadTransaction(OpenSegment& segment, FramePlace frame, uint64_t begin, uint64_t end,
-                                    const FrameContents* kept);
+// The one transaction in raw bytes [begin, end) of the segment, with its tables. `frame` begins at
+// or before it; `kept` (may be null) saves the decompression if it holds the range.
+Result<Transaction> ReadTransaction(OpenSegment& segment, FramePlace frame, uint64_t begin,
+                                    uint64_t end, const FrameContents* kept);
 
 }  // namespace tidemark

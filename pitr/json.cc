@@ -164,12 +164,9 @@ Json ToJson(const Plan& plan) {
 }
 
 Json ToJson(const VerifyReport& report) {
-  return {{"segments", report.segments},
-          {"transactions", report.transactions},
-          {"raw_bytes", report.raw_bytes},
-          {"stored_bytes", report.stored_bytes},
-          {"gtids", report.gtids.ToString()},
-          {"findings", ArrayOf(report.findings)},
+  return {{"segments", report.segments},      {"transactions", report.transactions},
+          {"raw_bytes", report.raw_bytes},    {"stored_bytes", report.stored_bytes},
+          {"gtids", report.gtids.ToString()}, {"findings", ArrayOf(report.findings)},
           {"gaps", ArrayOf(report.gaps)}};
 }
 

@@ -1,5 +1,6 @@
-// What `--json` prints: stable, documented in README.md. Every GTID set is its text form, every time stands twice: RFC 3339
-// in UTC, and microseconds since the epoch under the same name with _us. Pure.
+// What `--json` prints: stable, documented in README.md. Every GTID set is its text form, every
+// time stands twice: RFC 3339 in UTC, and microseconds since the epoch under the same name with
+// _us. Pure.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -31,8 +32,8 @@ Json ToJson(const Status& error);  // {"code", "message", "hint"}
 // "NAME" and "NAME_us"; both null for 0, which means unknown everywhere in the archive.
 void AddTime(Json* object, const char* name, int64_t time_us);
 const char* TransactionKindName(TransactionKind kind);  // stable
-// Text of the whole document, indented, with a newline at its end. Bytes that are not UTF-8 (statements and names may
-// hold any) become U+FFFD.
+// Text of the whole document, indented, with a newline at its end. Bytes that are not UTF-8
+// (statements and names may hold any) become U+FFFD.
 std::string JsonText(const Json& json);
 
 }  // namespace tidemark

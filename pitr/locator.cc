@@ -16,7 +16,8 @@ int64_t HighestNumber(const GtidSet& set, const Tsid& tsid) {
 }
 
 Status Damaged(const std::string& what) {
-  return Status(Code::kCorruption, what, "pitr verify tells what is damaged; pitr index rebuild renews the index");
+  return Status(Code::kCorruption, what,
+                "pitr verify tells what is damaged; pitr index rebuild renews the index");
 }
 
 }  // namespace
@@ -142,7 +143,8 @@ Result<FrameContents*> Locator::ContentsOf(const Located& located, size_t* at) {
     const Transaction& transaction = contents->transactions[*at].transaction;
     if (transaction.begin_offset == located.transaction.begin_offset) return contents;
   }
-  return Damaged("segment " + std::to_string(located.segment) + " has no transaction at raw offset " +
+  return Damaged("segment " + std::to_string(located.segment) +
+                 " has no transaction at raw offset " +
                  std::to_string(located.transaction.begin_offset));
 }
 
@@ -217,10 +219,11 @@ Status Locator::WhyNotArchived(const Gtid& gtid) {
                       Gtid{gtid.tsid, highest}.ToString(),
                   "if it was committed, wait until the archive has it: pitr status");
   }
-  return Status(Code::kNotFound,
-                name + " is not in " + source +
-                    ": the source had not committed it at the archive's end, although it had later numbers",
-                "it may have been committed since, or its number was never used");
+  return Status(
+      Code::kNotFound,
+      name + " is not in " + source +
+          ": the source had not committed it at the archive's end, although it had later numbers",
+      "it may have been committed since, or its number was never used");
 }
 
 Result<Neighbourhood> Locator::FindGtidWithNeighbours(const Gtid& gtid) {

@@ -1,6 +1,6 @@
-// Finds a transaction, or the boundary that a target means: one seek in the index, then at most one frame decoded
-// (its neighbours' too where the answer lies across a frame's edge). One thread. Does not outlive its view; after
-// ArchiveView::Refresh make a new one.
+// Finds a transaction, or the boundary that a target means: one seek in the index, then at most one
+// frame decoded (its neighbours' too where the answer lies across a frame's edge). One thread. Does
+// not outlive its view; after ArchiveView::Refresh make a new one.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@
 
 namespace tidemark {
 
-// A transaction longer than this is located by its Gtid event alone: Locator::ReadDetails reads the rest when asked.
+// A transaction longer than this is located by its Gtid event alone: Locator::ReadDetails reads the
+// rest when asked.
 inline constexpr uint64_t kDetailsReadBytesMax = 1u << 20;
 inline constexpr size_t kFramesKeptMax = 2;
 // So many frames behind a time boundary are looked at for commit times that went back.
@@ -26,18 +27,20 @@ inline constexpr size_t kClockNoteFramesMax = 16;
 struct Located {
   uint64_t segment = 0;
   uint32_t frame = 0;
-  Transaction transaction;        // offsets are raw offsets in the segment
-  bool details_known = true;      // false (see kDetailsReadBytesMax): kind, tables and statement are not filled in
+  Transaction transaction;  // offsets are raw offsets in the segment
+  bool details_known =
+      true;  // false (see kDetailsReadBytesMax): kind, tables and statement are not filled in
   std::string source_file;
-  uint64_t source_begin = 0;      // position of its Gtid event in source_file
+  uint64_t source_begin = 0;  // position of its Gtid event in source_file
 };
 
 // Between two transactions in archive order (ARCHITECTURE.md, invariant 8).
 struct Boundary {
-  std::optional<Located> last_included;   // nothing: the boundary is before the archive's first transaction
+  std::optional<Located>
+      last_included;  // nothing: the boundary is before the archive's first transaction
   std::optional<Located> first_excluded;  // nothing: the boundary is the archive's end
-  GtidSet set;                            // the source's gtid_executed at the boundary, in archive order
-  std::string clock_note;                 // not empty if commit times near the boundary are not monotonic
+  GtidSet set;             // the source's gtid_executed at the boundary, in archive order
+  std::string clock_note;  // not empty if commit times near the boundary are not monotonic
 };
 
 struct Neighbourhood {
@@ -50,18 +53,19 @@ class Locator {
  public:
   explicit Locator(ArchiveView& view);
 
-  // kNotFound if the archive does not hold it: the message tells whether it lies before the archive's start, after its
-  // end, or was never seen; kGap if in a gap.
+  // kNotFound if the archive does not hold it: the message tells whether it lies before the
+  // archive's start, after its end, or was never seen; kGap if in a gap.
   Result<Located> FindGtid(const Gtid& gtid);
   Result<Neighbourhood> FindGtidWithNeighbours(const Gtid& gtid);
   // The first transaction in archive order committed after `time_us`; nullopt if there is none.
   Result<std::optional<Located>> FindFirstPast(int64_t time_us);
-  // The transaction that holds byte `position` of the source's file, or if that lies between transactions, the next
-  // one in that file. nullopt if there is neither.
+  // The transaction that holds byte `position` of the source's file, or if that lies between
+  // transactions, the next one in that file. nullopt if there is neither.
   Result<std::optional<Located>> FindPosition(const std::string& file, uint64_t position);
-  // kUnreachableTarget if the target is a GTID before the archive's start or not seen, or a time that the archive does
-  // not reach: only a transaction past T proves that everything up to T is there. kGap if in a gap. A time before the
-  // first archived transaction gives the boundary before it.
+  // kUnreachableTarget if the target is a GTID before the archive's start or not seen, or a time
+  // that the archive does not reach: only a transaction past T proves that everything up to T is
+  // there. kGap if in a gap. A time before the first archived transaction gives the boundary before
+  // it.
   Result<Boundary> Resolve(const Target& target);
 
   Result<std::optional<Located>> Previous(const Located& located);

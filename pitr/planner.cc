@@ -31,13 +31,12 @@ Status MissingTransactions(const Target& target, const Coverage& coverage, const
   GtidSet early = missing.Intersection(coverage.before);
   GtidSet later = missing.Minus(coverage.before);
   if (later.empty()) {
-    return Status(Code::kUnreachableTarget,
-                  "the base does not reach the archive's first transaction: for " +
-                      target.ToString() + " " + CountedTransactions(early) +
-                      " from before the archive's start are missing: " + early.ToString() +
-                      FirstGapReason(coverage, early),
-                  "use a base backup that holds them: one taken at or after " +
-                      coverage.before.ToString());
+    return Status(
+        Code::kUnreachableTarget,
+        "the base does not reach the archive's first transaction: for " + target.ToString() + " " +
+            CountedTransactions(early) + " from before the archive's start are missing: " +
+            early.ToString() + FirstGapReason(coverage, early),
+        "use a base backup that holds them: one taken at or after " + coverage.before.ToString());
   }
   std::string message = CountedTransactions(later) + " needed for " + target.ToString() +
                         " lie in a gap of the archive: " + later.ToString() +
@@ -72,8 +71,7 @@ PlannedSegment PlanSegment(const SegmentRecord& segment, const Boundary& boundar
   if (stop && stop->segment == planned.number && segment.raw_bytes > 0) {
     planned.raw_bytes = std::min(segment.raw_bytes, stop->transaction.begin_offset);
     double share = static_cast<double>(planned.raw_bytes) / static_cast<double>(segment.raw_bytes);
-    planned.stored_bytes =
-        static_cast<uint64_t>(share * static_cast<double>(segment.stored_bytes));
+    planned.stored_bytes = static_cast<uint64_t>(share * static_cast<double>(segment.stored_bytes));
   }
   return planned;
 }
@@ -109,7 +107,8 @@ Result<Plan> MakePlan(const std::string& source, const Target& target, const Gti
   if (!boundary.clock_note.empty()) plan.warnings.push_back(boundary.clock_note);
   if (target.kind == TargetKind::kTime && !boundary.last_included) {
     plan.warnings.push_back(
-        "the target lies before the archive's first transaction: whether all that the base holds was committed by then "
+        "the target lies before the archive's first transaction: whether all that the base holds "
+        "was committed by then "
         "only the backup's own time can tell");
   }
   if (plan.to_apply.empty()) {

@@ -13,27 +13,29 @@ namespace tidemark {
 struct PlannedSegment {
   uint64_t number = 0;
   std::string source_file;
-  uint64_t transactions = 0;   // in the segment, up to the boundary (not less those the base has)
-  uint64_t raw_bytes = 0;      // to be decoded at most
+  uint64_t transactions = 0;  // in the segment, up to the boundary (not less those the base has)
+  uint64_t raw_bytes = 0;     // to be decoded at most
   uint64_t stored_bytes = 0;
 };
 
 struct Plan {
   std::string source;
   Target target;
-  GtidSet base;                // what the base backup holds
+  GtidSet base;  // what the base backup holds
   Boundary boundary;
-  GtidSet to_apply;            // boundary.set − base
-  uint64_t transactions = 0;   // in to_apply
-  GtidSet end_set;             // base ∪ to_apply: what the restored server's gtid_executed must be
+  GtidSet to_apply;           // boundary.set − base
+  uint64_t transactions = 0;  // in to_apply
+  GtidSet end_set;            // base ∪ to_apply: what the restored server's gtid_executed must be
   std::vector<PlannedSegment> segments;
   uint64_t raw_bytes = 0;
   std::vector<std::string> warnings;  // e.g. clock_note
 };
 
-// Errors, each with a hint: kUnreachableTarget if the base is newer than the boundary (naming what it has beyond it) or
-// does not reach the archive's first transaction (naming the missing ranges); kGap if a missing range is a gap.
-Result<Plan> MakePlan(const std::string& source, const Target& target, const GtidSet& base, const Boundary& boundary,
-                      const Coverage& coverage, const std::vector<SegmentRecord>& segments);
+// Errors, each with a hint: kUnreachableTarget if the base is newer than the boundary (naming what
+// it has beyond it) or does not reach the archive's first transaction (naming the missing ranges);
+// kGap if a missing range is a gap.
+Result<Plan> MakePlan(const std::string& source, const Target& target, const GtidSet& base,
+                      const Boundary& boundary, const Coverage& coverage,
+                      const std::vector<SegmentRecord>& segments);
 
 }  // namespace tidemark

@@ -69,9 +69,8 @@ Result<OpenSegment*> SegmentCache::Get(uint64_t number) {
     return Status(Code::kNotFound,
                   "source " + view_.source() + " has no segment " + std::to_string(number));
   }
-  auto at = std::find_if(open_.begin(), open_.end(), [&](const OpenSegment& segment) {
-    return segment.number() == number;
-  });
+  auto at = std::find_if(open_.begin(), open_.end(),
+                         [&](const OpenSegment& segment) { return segment.number() == number; });
   // One that has grown since is opened again: its reader may know only the file's old end.
   if (at != open_.end() &&
       (at->record.raw_bytes != record->raw_bytes || at->record.sealed != record->sealed)) {

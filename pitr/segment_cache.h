@@ -1,5 +1,6 @@
-// Segments opened for look-ups and streams, with the format description that their events are read by. At most
-// kOpenSegmentsMax are open; the one used longest ago goes first. One thread; does not outlive its view.
+// Segments opened for look-ups and streams, with the format description that their events are read
+// by. At most kOpenSegmentsMax are open; the one used longest ago goes first. One thread; does not
+// outlive its view.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +33,8 @@ class SegmentCache {
  public:
   explicit SegmentCache(ArchiveView& view) : view_(view) {}
 
-  // Valid until kOpenSegmentsMax other segments have been asked for, or the view was refreshed. kNotFound if the view
-  // has no such segment; kCorruption if the file says it is another one.
+  // Valid until kOpenSegmentsMax other segments have been asked for, or the view was refreshed.
+  // kNotFound if the view has no such segment; kCorruption if the file says it is another one.
   Result<OpenSegment*> Get(uint64_t number);
 
  private:

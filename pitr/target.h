@@ -1,7 +1,8 @@
 // Where to restore to, as the DBA says it. Pure.
 //
-// A time is RFC 3339 with a zone ("2026-11-21T14:03:07.123456Z", "2026-11-21 14:03:07+02:00"), microseconds at most. Without a
-// zone it is refused, and the hint shows the two likely readings (UTC and this machine's zone).
+// A time is RFC 3339 with a zone ("2026-11-21T14:03:07.123456Z", "2026-11-21 14:03:07+02:00"),
+// microseconds at most. Without a zone it is refused, and the hint shows the two likely readings
+// (UTC and this machine's zone).
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ struct Target {
   Gtid gtid;            // kGtid
   int64_t time_us = 0;  // kTime, since the epoch, UTC
 
-  // before time T: transactions with commit time < T; through time T: <= T (longest prefix in archive order).
+  // before time T: transactions with commit time < T; through time T: <= T (longest prefix in
+  // archive order).
   int64_t last_included_us() const { return edge == Edge::kBefore ? time_us - 1 : time_us; }
   std::string ToString() const;  // "before GTID …", "through 2026-…Z", "latest"
 };

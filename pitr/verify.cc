@@ -21,7 +21,8 @@ class Verification {
     for (uint64_t number : numbers) {
       ReadSegment(number);
       if (progress_ && !progress_(report_)) {
-        return Status(Code::kInterrupted, "verify was stopped behind segment " + std::to_string(number));
+        return Status(Code::kInterrupted,
+                      "verify was stopped behind segment " + std::to_string(number));
       }
     }
     return std::move(report_);
@@ -48,7 +49,9 @@ class Verification {
     for (const SegmentRecord& segment : view_.segments()) {
       last_known = segment.header.number;
       if (!std::binary_search(numbers.begin(), numbers.end(), last_known)) {
-        Find(Code::kIo, last_known, "segment file is lost: " + PathOf(last_known) + ", holding " + segment.gtids.ToString());
+        Find(Code::kIo, last_known,
+             "segment file is lost: " + PathOf(last_known) + ", holding " +
+                 segment.gtids.ToString());
       }
     }
     // The newest file may be one that a running daemon has not published anything of.
@@ -56,7 +59,8 @@ class Verification {
     for (size_t i = 0; i < numbers.size(); ++i) {
       if (i > 0) FindMissing(numbers[i - 1] + 1, numbers[i]);
       if (view_.segment(numbers[i]) == nullptr) {
-        Find(Code::kCorruption, numbers[i], "the index does not know " + PathOf(numbers[i]) + " (pitr index rebuild)");
+        Find(Code::kCorruption, numbers[i],
+             "the index does not know " + PathOf(numbers[i]) + " (pitr index rebuild)");
       }
     }
     last_on_disk_ = numbers.empty() ? 0 : numbers.back();
@@ -68,7 +72,8 @@ class Verification {
     while (from < to && view_.segment(from) != nullptr) ++from;
     if (from >= to) return;
     std::string which = from + 1 == to ? "segment " + std::to_string(from) + " is"
-                                       : "segments " + std::to_string(from) + " to " + std::to_string(to - 1) + " are";
+                                       : "segments " + std::to_string(from) + " to " +
+                                             std::to_string(to - 1) + " are";
     Find(Code::kIo, from, which + " missing: " + PathOf(from));
   }
 
@@ -88,7 +93,8 @@ class Verification {
     report_.raw_bytes += segment.raw_bytes;
     report_.stored_bytes += segment.stored_bytes;
     if (segment.header.number != number) {
-      Find(Code::kCorruption, number, PathOf(number) + " says it is segment " + std::to_string(segment.header.number));
+      Find(Code::kCorruption, number,
+           PathOf(number) + " says it is segment " + std::to_string(segment.header.number));
     }
     CheckContinuity(number, segment);
     CheckUniqueness(number, segment);
@@ -107,19 +113,23 @@ class Verification {
     if (!header.gap.missing.empty()) report_.gaps.push_back(header.gap);
     gaps_.Add(header.gap.missing);
     if (!header.gap.missing.IsSubsetOf(header.previous)) {
-      Find(Code::kCorruption, number, "its header records a gap that is not part of what precedes it: " +
-                                          header.gap.missing.Minus(header.previous).ToString());
+      Find(Code::kCorruption, number,
+           "its header records a gap that is not part of what precedes it: " +
+               header.gap.missing.Minus(header.previous).ToString());
     }
     if (!segment.sealed && number != last_on_disk_) {
       Find(Code::kTruncated, number, "it was never sealed, although later segments follow");
     }
     if (!reached_) return;
     GtidSet lost = header.previous.Minus(reached_->Union(header.gap.missing));
-    if (!lost.empty()) Find(Code::kGap, number, "transactions are missing before it, unrecorded: " + lost.ToString());
+    if (!lost.empty())
+      Find(Code::kGap, number,
+           "transactions are missing before it, unrecorded: " + lost.ToString());
     GtidSet forgotten = reached_->Minus(header.previous);
     if (!forgotten.empty()) {
       Find(Code::kCorruption, number,
-           "it does not build on transactions that the segment before it ends with: " + forgotten.ToString());
+           "it does not build on transactions that the segment before it ends with: " +
+               forgotten.ToString());
     }
   }
 
@@ -131,7 +141,9 @@ class Verification {
     }
     GtidSet before = segment.header.previous.Minus(gaps_).Union(report_.gtids);
     GtidSet twice = segment.gtids.Intersection(before);
-    if (!twice.empty()) Find(Code::kCorruption, number, "transactions are there for the second time: " + twice.ToString());
+    if (!twice.empty())
+      Find(Code::kCorruption, number,
+           "transactions are there for the second time: " + twice.ToString());
   }
 
   void CompareWithIndex(const SegmentRecord& known, const SegmentContents& scanned) {
@@ -139,8 +151,9 @@ class Verification {
     const SegmentRecord& segment = scanned.segment;
     if (segment.raw_bytes < known.raw_bytes || !known.gtids.IsSubsetOf(segment.gtids)) {
       Find(Code::kTruncated, number,
-           "the index knows of " + std::to_string(known.raw_bytes) + " raw bytes, the segment holds " +
-               std::to_string(segment.raw_bytes) + "; lost: " + known.gtids.Minus(segment.gtids).ToString());
+           "the index knows of " + std::to_string(known.raw_bytes) +
+               " raw bytes, the segment holds " + std::to_string(segment.raw_bytes) +
+               "; lost: " + known.gtids.Minus(segment.gtids).ToString());
       return;
     }
     // A running daemon has gone on since the view was opened.

@@ -1,5 +1,6 @@
-// Re-reads everything and trusts nothing: frame and event checksums, SHA-256, transaction boundaries, GTID continuity from
-// segment to segment, footers, and the index against what was read.
+// Re-reads everything and trusts nothing: frame and event checksums, SHA-256, transaction
+// boundaries, GTID continuity from segment to segment, footers, and the index against what was
+// read.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +28,10 @@ struct VerifyReport {
   std::vector<GapRecord> gaps;
 };
 
-// Goes on after a finding, so that one run names all damage. Works beside a running daemon: what was published when it
-// started is verified. `progress` is called after each segment; returning false interrupts (kInterrupted).
-Result<VerifyReport> VerifyArchive(ArchiveView& view, const std::function<bool(const VerifyReport&)>& progress);
+// Goes on after a finding, so that one run names all damage. Works beside a running daemon: what
+// was published when it started is verified. `progress` is called after each segment; returning
+// false interrupts (kInterrupted).
+Result<VerifyReport> VerifyArchive(ArchiveView& view,
+                                   const std::function<bool(const VerifyReport&)>& progress);
 
 }  // namespace tidemark

@@ -28,7 +28,8 @@ class GzipReader : public BackupReader {
  public:
   GzipReader(std::unique_ptr<File> file, std::string path, uint64_t size)
       : BackupReader(std::move(file), std::move(path), size), stored_(kStoredBytes) {
-    TM_CHECK(::inflateInit2_(&stream_, 15 + 16, ZLIB_VERSION, sizeof stream_) == Z_OK);  // gzip only
+    TM_CHECK(::inflateInit2_(&stream_, 15 + 16, ZLIB_VERSION, sizeof stream_) ==
+             Z_OK);  // gzip only
   }
   ~GzipReader() override { ::inflateEnd(&stream_); }
   bool compressed() const override { return true; }
@@ -65,7 +66,9 @@ class GzipReader : public BackupReader {
 class ZstdReader : public BackupReader {
  public:
   ZstdReader(std::unique_ptr<File> file, std::string path, uint64_t size)
-      : BackupReader(std::move(file), std::move(path), size), stored_(kStoredBytes), context_(ZSTD_createDCtx()) {
+      : BackupReader(std::move(file), std::move(path), size),
+        stored_(kStoredBytes),
+        context_(ZSTD_createDCtx()) {
     TM_CHECK(context_ != nullptr);
   }
   ~ZstdReader() override { ZSTD_freeDCtx(context_); }

@@ -1,6 +1,6 @@
-// The text of a dump, front to back, whether the file is plain, .gz or .zst (told by its first bytes, not its name).
-// Several gzip members or zstd frames behind each other are one text. Memory is bounded by the decompressor's window
-// (zstd: at most 128 MiB). Owns the file; one thread.
+// The text of a dump, front to back, whether the file is plain, .gz or .zst (told by its first
+// bytes, not its name). Several gzip members or zstd frames behind each other are one text. Memory
+// is bounded by the decompressor's window (zstd: at most 128 MiB). Owns the file; one thread.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ namespace tidemark {
 class BackupReader {
  public:
   virtual ~BackupReader() = default;
-  // Fills up to buffer.size() bytes; 0 at the end. kBadBackup if the compressed data is damaged or cut short.
+  // Fills up to buffer.size() bytes; 0 at the end. kBadBackup if the compressed data is damaged or
+  // cut short.
   virtual Result<size_t> Read(std::span<uint8_t> buffer) = 0;
   virtual bool compressed() const = 0;
   uint64_t stored_offset() const { return offset_; }  // how far into the file we are, for progress

@@ -76,14 +76,18 @@ Status CheckIsWholeDump(const std::string& path, const Scan& scan) {
   if (scan.text_bytes == 0 && scan.first_bytes.empty()) return Bad(path, "is empty");
   const DumpCoordinate& found = scan.coordinate;
   if (scan.first_bytes.starts_with("<?xml"))
-    return Bad(path, "is a dump in XML, which cannot be loaded", std::string("leave out --xml; ") + kHowToDump);
+    return Bad(path, "is a dump in XML, which cannot be loaded",
+               std::string("leave out --xml; ") + kHowToDump);
   if (found.is_mariadb()) return Bad(path, "is a dump of MariaDB, whose GTIDs are of another kind");
-  if (!LooksLikeText(scan.first_bytes) || (!found.is_mysqldump() && !found.gtid_set() && !found.position()))
+  if (!LooksLikeText(scan.first_bytes) ||
+      (!found.is_mysqldump() && !found.gtid_set() && !found.position()))
     return Bad(path, "is not a dump written by mysqldump");
   const std::string_view last = LastLine(scan.tail);
   if (last.starts_with("-- Dump completed")) return OkStatus();
   if (!found.is_mysqldump())
-    return Bad(path, "has no comments, so that nothing tells whether it is whole (its last line should be \"-- Dump completed\")",
+    return Bad(path,
+               "has no comments, so that nothing tells whether it is whole (its last line should "
+               "be \"-- Dump completed\")",
                std::string("leave out --skip-comments and --compact; ") + kHowToDump);
   return Bad(path, "is cut short: its last line is not \"-- Dump completed\"",
              "the dump did not finish or was not copied whole; take another one");
@@ -93,8 +97,11 @@ Status CheckHasCoordinate(const std::string& path, const DumpCoordinate& found) 
   if (found.gtid_set()) return OkStatus();
   if (found.position() && !found.position_of_upstream()) return OkStatus();
   if (found.position())
-    return Bad(path, "has the position of its source's source only (--dump-replica), and no GTID set of its own");
-  return Bad(path, "does not tell at which GTID set it was taken: it has no SET @@GLOBAL.GTID_PURGED");
+    return Bad(path,
+               "has the position of its source's source only (--dump-replica), and no GTID set of "
+               "its own");
+  return Bad(path,
+             "does not tell at which GTID set it was taken: it has no SET @@GLOBAL.GTID_PURGED");
 }
 
 }  // namespace
@@ -124,10 +131,13 @@ Result<BaseBackup> ReadMysqldump(FileSystem& files, const std::string& path) {
   }
   backup.configures_replication = found.position_active();
   if (backup.has_gtid_set && backup.gtid_set.empty())
-    backup.warnings.push_back("the dump says that its server had executed nothing (GTID_PURGED is ''): everything will be "
-                              "applied from the archive's first transaction on");
+    backup.warnings.push_back(
+        "the dump says that its server had executed nothing (GTID_PURGED is ''): everything will "
+        "be "
+        "applied from the archive's first transaction on");
   if (backup.has_gtid_set && !backup.sets_gtid_purged)
-    backup.warnings.push_back("the dump's GTID_PURGED is commented out; it is taken as the dump's coordinate");
+    backup.warnings.push_back(
+        "the dump's GTID_PURGED is commented out; it is taken as the dump's coordinate");
   return backup;
 }
 

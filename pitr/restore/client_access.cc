@@ -56,7 +56,8 @@ Status WriteNewFile(FileSystem& files, const std::string& path, const std::strin
 Result<std::unique_ptr<PrivateDirectory>> PrivateDirectory::Make(const std::string& parent) {
   std::string path = parent + "/tidemark-XXXXXX";
   if (::mkdtemp(path.data()) == nullptr)  // mode 0700
-    return Status(Code::kIo, "cannot make a temporary directory in " + parent + ": " + std::strerror(errno));
+    return Status(Code::kIo,
+                  "cannot make a temporary directory in " + parent + ": " + std::strerror(errno));
   return std::unique_ptr<PrivateDirectory>(new PrivateDirectory(std::move(path)));
 }
 
@@ -79,7 +80,8 @@ std::string RandomSecret() {
   return secret;
 }
 
-Result<std::unique_ptr<ClientAccess>> ClientAccess::Make(FileSystem& files, const std::string& parent_directory) {
+Result<std::unique_ptr<ClientAccess>> ClientAccess::Make(FileSystem& files,
+                                                         const std::string& parent_directory) {
   TM_ASSIGN_OR_RETURN(auto directory, PrivateDirectory::Make(parent_directory));
   std::unique_ptr<ClientAccess> access(new ClientAccess(files, std::move(directory)));
   TM_RETURN_IF_ERROR(files.CreateDirectories(access->files_directory()));
@@ -108,15 +110,24 @@ Result<std::unique_ptr<Connection>> ClientAccess::Connect() const {
 
 std::vector<std::pair<std::string, std::string>> ClientAccess::Environment() const {
   // No login path, password or option of the user's own may get in between.
-  return {{"TMPDIR", files_directory()}, {"MYSQL_TEST_LOGIN_FILE", "/dev/null"}, {"MYSQL_HISTFILE", "/dev/null"}};
+  return {{"TMPDIR", files_directory()},
+          {"MYSQL_TEST_LOGIN_FILE", "/dev/null"},
+          {"MYSQL_HISTFILE", "/dev/null"}};
 }
 
-ProcessOptions ClientAccess::MysqlClient(const std::string& program, const std::vector<std::string>& extra) const {
+ProcessOptions ClientAccess::MysqlClient(const std::string& program,
+                                         const std::vector<std::string>& extra) const {
   ProcessOptions options;
-  // --binary-mode: no client commands (a dump's "\! rm" is text for the server), no translation of line ends.
-  // A LOAD DATA LOCAL of a statement-format log may read what mysqlbinlog wrote, and nothing else of this machine.
-  options.argv = {program, "--defaults-file=" + option_file(), "--batch", "--binary-mode", "--max-allowed-packet=1G",
-                  "--local-infile=0", "--load-data-local-dir=" + files_directory()};
+  // --binary-mode: no client commands (a dump's "\! rm" is text for the server), no translation of
+  // line ends. A LOAD DATA LOCAL of a statement-format log may read what mysqlbinlog wrote, and
+  // nothing else of this machine.
+  options.argv = {program,
+                  "--defaults-file=" + option_file(),
+                  "--batch",
+                  "--binary-mode",
+                  "--max-allowed-packet=1G",
+                  "--local-infile=0",
+                  "--load-data-local-dir=" + files_directory()};
   options.argv.insert(options.argv.end(), extra.begin(), extra.end());
   options.environment = Environment();
   return options;
@@ -133,8 +144,10 @@ std::string QuotedOption(std::string_view value) {
 
 Status TargetError(const Status& error) {
   if (error.ok()) return error;
-  const bool ours = error.code() == Code::kUsage || error.code() == Code::kInterrupted || error.code() == Code::kIo;
-  return Status(ours ? error.code() : Code::kTargetRefused, "the restore target: " + error.message(), error.hint());
+  const bool ours = error.code() == Code::kUsage || error.code() == Code::kInterrupted ||
+                    error.code() == Code::kIo;
+  return Status(ours ? error.code() : Code::kTargetRefused,
+                "the restore target: " + error.message(), error.hint());
 }
 
 }  // namespace tidemark

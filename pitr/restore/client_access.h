@@ -1,6 +1,7 @@
-// How the stock client programs log in to the restore target: an option file (mode 0600) in a directory that only we can
-// enter, so that no secret is on a command line. The directory also takes the programs' temporary files. It is removed
-// with everything in it when the object goes; a killed `pitr` leaves it behind.
+// How the stock client programs log in to the restore target: an option file (mode 0600) in a
+// directory that only we can enter, so that no secret is on a command line. The directory also
+// takes the programs' temporary files. It is removed with everything in it when the object goes; a
+// killed `pitr` leaves it behind.
 #pragma once
 
 #include <memory>
@@ -15,7 +16,8 @@ namespace tidemark {
 
 class PrivateDirectory {
  public:
-  static Result<std::unique_ptr<PrivateDirectory>> Make(const std::string& parent);  // exists already
+  static Result<std::unique_ptr<PrivateDirectory>> Make(
+      const std::string& parent);  // exists already
   ~PrivateDirectory();
   PrivateDirectory(const PrivateDirectory&) = delete;
   PrivateDirectory& operator=(const PrivateDirectory&) = delete;
@@ -31,7 +33,8 @@ std::string RandomSecret();        // 48 characters that satisfy any password po
 
 class ClientAccess {
  public:
-  static Result<std::unique_ptr<ClientAccess>> Make(FileSystem& files, const std::string& parent_directory);
+  static Result<std::unique_ptr<ClientAccess>> Make(FileSystem& files,
+                                                    const std::string& parent_directory);
 
   // Writes a new file with one secret; for ConnectionOptions::password.
   Result<std::string> KeepSecret(const std::string& name, const std::string& secret);
@@ -40,9 +43,10 @@ class ClientAccess {
   const ConnectionOptions& connection() const { return connection_; }
   Result<std::unique_ptr<Connection>> Connect() const;  // kTargetRefused
 
-  // `mysql`, reading statements from its input as they are, with `extra` options. Its temporary files, and those that
-  // mysqlbinlog leaves for it, are in files_directory().
-  ProcessOptions MysqlClient(const std::string& program, const std::vector<std::string>& extra) const;
+  // `mysql`, reading statements from its input as they are, with `extra` options. Its temporary
+  // files, and those that mysqlbinlog leaves for it, are in files_directory().
+  ProcessOptions MysqlClient(const std::string& program,
+                             const std::vector<std::string>& extra) const;
   std::string files_directory() const { return directory_->path() + "/files"; }
   std::vector<std::pair<std::string, std::string>> Environment() const;
 

@@ -14,7 +14,9 @@ class SqlText {
  public:
   explicit SqlText(std::string_view text) : rest_(text) {}
 
-  void SkipBlanks() { rest_.remove_prefix(std::min(rest_.find_first_not_of(" \t\r\n"), rest_.size())); }
+  void SkipBlanks() {
+    rest_.remove_prefix(std::min(rest_.find_first_not_of(" \t\r\n"), rest_.size()));
+  }
   bool AtEnd() const { return rest_.empty(); }
   bool Word(std::string_view upper_case) {
     SkipBlanks();
@@ -76,9 +78,11 @@ Status Bad(const std::string& what) { return Status(Code::kBadBackup, what); }
 Result<std::optional<GtidSet>> ParseGtidPurged(std::string_view text) {
   SqlText sql(text);
   if (!sql.Word("SET")) return std::optional<GtidSet>();
-  if (!(sql.Symbol("@@") && sql.Word("GLOBAL") && sql.Symbol(".")) && !sql.Word("GLOBAL")) return std::optional<GtidSet>();
+  if (!(sql.Symbol("@@") && sql.Word("GLOBAL") && sql.Symbol(".")) && !sql.Word("GLOBAL"))
+    return std::optional<GtidSet>();
   if (!sql.Word("GTID_PURGED")) return std::optional<GtidSet>();
-  if (!sql.Symbol("=") && !sql.Symbol(":=")) return Bad("the GTID_PURGED statement assigns nothing");
+  if (!sql.Symbol("=") && !sql.Symbol(":="))
+    return Bad("the GTID_PURGED statement assigns nothing");
   std::string value;
   bool has_value = false;
   while (true) {
@@ -94,14 +98,16 @@ Result<std::optional<GtidSet>> ParseGtidPurged(std::string_view text) {
   std::string_view set = value;
   if (set.starts_with('+')) set.remove_prefix(1);
   Result<GtidSet> parsed = GtidSet::Parse(set);
-  if (!parsed.ok()) return Bad("the GTID_PURGED statement has no valid set: " + parsed.error().message());
+  if (!parsed.ok())
+    return Bad("the GTID_PURGED statement has no valid set: " + parsed.error().message());
   return std::optional<GtidSet>(std::move(*parsed));
 }
 
 Result<std::optional<DumpPosition>> ParseChangeSource(std::string_view text) {
   SqlText sql(text);
   if (!sql.Word("CHANGE")) return std::optional<DumpPosition>();
-  if (!sql.Word("MASTER") && !(sql.Word("REPLICATION") && sql.Word("SOURCE"))) return std::optional<DumpPosition>();
+  if (!sql.Word("MASTER") && !(sql.Word("REPLICATION") && sql.Word("SOURCE")))
+    return std::optional<DumpPosition>();
   if (!sql.Word("TO")) return std::optional<DumpPosition>();
   DumpPosition position;
   do {
@@ -114,7 +120,8 @@ Result<std::optional<DumpPosition>> ParseChangeSource(std::string_view text) {
       position.position = *number;
     } else {
       std::string ignored;  // --include-source-host-port: SOURCE_HOST='…', SOURCE_PORT=…
-      if (!sql.Word("MASTER_HOST") && !sql.Word("SOURCE_HOST") && !sql.Word("MASTER_PORT") && !sql.Word("SOURCE_PORT"))
+      if (!sql.Word("MASTER_HOST") && !sql.Word("SOURCE_HOST") && !sql.Word("MASTER_PORT") &&
+          !sql.Word("SOURCE_PORT"))
         break;
       if (!sql.Symbol("=") || (!sql.Literal(&ignored) && !sql.Number())) break;
     }
@@ -145,8 +152,9 @@ void DumpCoordinate::TakeStatement(const DumpItem& item) {
   if (!status_.ok()) return;
   if (item.shortened && ContainsWord(item.text, "GTID_PURGED")) {
     if (ParseGtidPurged(item.text).ok()) return;  // not such a statement, only one that mentions it
-    status_ = Bad("line " + std::to_string(item.line) + ": the GTID_PURGED statement has more than " +
-                  std::to_string(kDumpItemBytesMax) + " bytes");
+    status_ =
+        Bad("line " + std::to_string(item.line) + ": the GTID_PURGED statement has more than " +
+            std::to_string(kDumpItemBytesMax) + " bytes");
     return;
   }
   SetGtids(ParseGtidPurged(item.text), &active_, item.line);
@@ -188,18 +196,22 @@ void DumpCoordinate::FlushCommentLines() {
   TakeComment(lines, lines_at_);
 }
 
-void DumpCoordinate::SetGtids(Result<std::optional<GtidSet>> found, std::optional<GtidSet>* kept, uint64_t line) {
+void DumpCoordinate::SetGtids(Result<std::optional<GtidSet>> found, std::optional<GtidSet>* kept,
+                              uint64_t line) {
   const std::string where = "line " + std::to_string(line) + ": ";
   if (!found.ok()) {
     status_ = Status(found.error()).WithContext("line " + std::to_string(line));
   } else if (*found && *kept && **found != **kept) {
-    status_ = Bad(where + "a second GTID_PURGED statement that differs from the first: this is more than one dump");
+    status_ = Bad(
+        where +
+        "a second GTID_PURGED statement that differs from the first: this is more than one dump");
   } else if (*found) {
     *kept = std::move(*found);
   }
 }
 
-void DumpCoordinate::SetPosition(Result<std::optional<DumpPosition>> found, bool active, uint64_t line) {
+void DumpCoordinate::SetPosition(Result<std::optional<DumpPosition>> found, bool active,
+                                 uint64_t line) {
   if (!status_.ok()) return;
   if (!found.ok()) {
     if (active) status_ = Status(found.error()).WithContext("line " + std::to_string(line));

@@ -1,9 +1,12 @@
 // What a dump says about the moment it was taken, gathered from its items in order. Pure.
 //
-// Forms known (mysqldump 5.6 to 9.7, client/mysqldump.cc: add_set_gtid_purged, do_show_binary_log_status):
-//   SET @@GLOBAL.GTID_PURGED='SET';                     SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ 'SET';
-//   /* SET @@GLOBAL.GTID_PURGED='+SET';*/               and "-- " before any of them, also on each line of a long one
-//   CHANGE MASTER TO MASTER_LOG_FILE='F', MASTER_LOG_POS=N;        CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE=…;
+// Forms known (mysqldump 5.6 to 9.7, client/mysqldump.cc: add_set_gtid_purged,
+// do_show_binary_log_status):
+//   SET @@GLOBAL.GTID_PURGED='SET';                     SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/
+//   'SET';
+//   /* SET @@GLOBAL.GTID_PURGED='+SET';*/               and "-- " before any of them, also on each
+//   line of a long one CHANGE MASTER TO MASTER_LOG_FILE='F', MASTER_LOG_POS=N;        CHANGE
+//   REPLICATION SOURCE TO SOURCE_LOG_FILE=…;
 // A statement counts for more than a comment. Two that differ are an error: two dumps in one file.
 #pragma once
 
@@ -24,7 +27,8 @@ struct DumpPosition {
   bool operator==(const DumpPosition&) const = default;
 };
 
-// nullopt if `text` does not begin with such a statement. An error says what is wrong with it, without naming a place.
+// nullopt if `text` does not begin with such a statement. An error says what is wrong with it,
+// without naming a place.
 Result<std::optional<GtidSet>> ParseGtidPurged(std::string_view text);
 Result<std::optional<DumpPosition>> ParseChangeSource(std::string_view text);
 
@@ -38,8 +42,10 @@ class DumpCoordinate {
   const std::optional<GtidSet>& gtid_set() const { return active_ ? active_ : commented_; }
   bool gtid_set_active() const { return active_.has_value(); }  // loading the dump sets it
   const std::optional<DumpPosition>& position() const { return position_; }
-  bool position_active() const { return position_active_; }      // loading the dump configures replication
-  bool position_of_upstream() const { return upstream_; }        // --dump-replica: somebody else's binlog
+  bool position_active() const {
+    return position_active_;
+  }  // loading the dump configures replication
+  bool position_of_upstream() const { return upstream_; }  // --dump-replica: somebody else's binlog
   bool is_mysqldump() const { return is_mysqldump_; }
   bool is_mariadb() const { return is_mariadb_; }
   const std::string& server_version() const { return server_version_; }

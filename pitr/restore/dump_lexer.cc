@@ -18,7 +18,9 @@ bool IsDashComment(std::string_view rest) {
   return rest.starts_with("--") && (rest.size() == 2 || IsBlank(rest[2]));
 }
 
-bool IsPlainBlockComment(std::string_view rest) { return rest.starts_with("/*") && !rest.starts_with("/*!"); }
+bool IsPlainBlockComment(std::string_view rest) {
+  return rest.starts_with("/*") && !rest.starts_with("/*!");
+}
 
 }  // namespace
 
@@ -84,7 +86,8 @@ size_t DumpLexer::Step(std::string_view rest) {
     case State::kBlockComment: {
       const size_t end = rest.find("*/");
       if (end == std::string_view::npos) {
-        const size_t used = rest.size() > 1 ? rest.size() - 1 : 1;  // the last byte may be half of the end
+        const size_t used =
+            rest.size() > 1 ? rest.size() - 1 : 1;  // the last byte may be half of the end
         return Keep(rest.substr(0, used)), used;
       }
       Keep(rest.substr(0, end));
@@ -110,7 +113,8 @@ size_t DumpLexer::StepBetween(std::string_view rest) {
 }
 
 size_t DumpLexer::StepDelimiterLine(std::string_view rest) {
-  const size_t first = std::min(rest.find_first_not_of(" \t", sizeof("DELIMITER") - 1), rest.size());
+  const size_t first =
+      std::min(rest.find_first_not_of(" \t", sizeof("DELIMITER") - 1), rest.size());
   const size_t end = std::min(rest.find_first_of(" \t\r\n", first), rest.size());
   if (end > first) delimiter_ = rest.substr(first, std::min(end - first, kDelimiterBytesMax));
   return end;

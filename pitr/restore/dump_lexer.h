@@ -1,9 +1,12 @@
-// Cuts the text of a SQL dump into statements and comments, so that a coordinate is found where it is a statement (or a
-// commented-out one) and never inside of a string, a trigger's body or a table's data.
+// Cuts the text of a SQL dump into statements and comments, so that a coordinate is found where it
+// is a statement (or a commented-out one) and never inside of a string, a trigger's body or a
+// table's data.
 //
-// Follows the `mysql` client's reading of a script: quotes with backslash escapes, "-- ", "#" and "/* */" comments,
-// "/*!NNNNN … */" as code, DELIMITER lines. Pure; pushed to in pieces of any size. Memory is bounded: of an item only
-// the head is kept, more (up to kDumpItemBytesMax) only if that head names GTID_PURGED.
+// Follows the `mysql` client's reading of a script: quotes with backslash escapes, "-- ", "#" and
+// "/* */" comments,
+// "/*!NNNNN … */" as code, DELIMITER lines. Pure; pushed to in pieces of any size. Memory is
+// bounded: of an item only the head is kept, more (up to kDumpItemBytesMax) only if that head names
+// GTID_PURGED.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +17,18 @@
 namespace tidemark {
 
 inline constexpr size_t kDumpHeadBytesMax = 512;
-inline constexpr size_t kDumpItemBytesMax = 64 << 20;  // a GTID set of a million intervals has about 20 MB of text
+inline constexpr size_t kDumpItemBytesMax =
+    64 << 20;  // a GTID set of a million intervals has about 20 MB of text
 
 enum class DumpItemKind : uint8_t { kStatement, kBlockComment, kLineComment };
 
 struct DumpItem {
   DumpItemKind kind = DumpItemKind::kStatement;
-  std::string text;       // of a statement without its delimiter; of a comment without "/*", "*/", "--", "#"
-  bool complete = true;   // false: the dump ended inside of it
+  std::string
+      text;  // of a statement without its delimiter; of a comment without "/*", "*/", "--", "#"
+  bool complete = true;    // false: the dump ended inside of it
   bool shortened = false;  // `text` is only its beginning
-  uint64_t line = 0;      // where it begins, from 1
+  uint64_t line = 0;       // where it begins, from 1
 };
 
 class DumpLexer {
@@ -35,7 +40,15 @@ class DumpLexer {
   bool Finish();                     // the dump ends here
 
  private:
-  enum class State : uint8_t { kBetween, kStatement, kString, kLineComment, kBlockComment, kInnerLine, kInnerBlock };
+  enum class State : uint8_t {
+    kBetween,
+    kStatement,
+    kString,
+    kLineComment,
+    kBlockComment,
+    kInnerLine,
+    kInnerBlock
+  };
 
   void Run(std::string_view text, bool last);
   size_t Step(std::string_view rest);

@@ -26,7 +26,8 @@ inline bool StartsWithWord(std::string_view text, std::string_view upper_case) {
 
 inline bool ContainsWord(std::string_view text, std::string_view upper_case) {
   for (size_t i = 0; i + upper_case.size() <= text.size(); ++i)
-    if ((i == 0 || !IsWordByte(text[i - 1])) && StartsWithWord(text.substr(i), upper_case)) return true;
+    if ((i == 0 || !IsWordByte(text[i - 1])) && StartsWithWord(text.substr(i), upper_case))
+      return true;
   return false;
 }
 

@@ -9,7 +9,7 @@ constexpr auto kProgressInterval = std::chrono::milliseconds(100);
 
 // The two programs, and what each says when it fails.
 struct Tools {
-  std::unique_ptr<ChildProcess> client;   // first: it outlives what feeds it
+  std::unique_ptr<ChildProcess> client;  // first: it outlives what feeds it
   std::unique_ptr<ChildProcess> decoder;
 };
 
@@ -31,14 +31,21 @@ Result<Tools> StartTools(const ClientAccess& access, const PipeTools& programs) 
 
 Status ClientFailed(int code, const std::string& said) {
   std::string hint = "the transaction was rolled back; what was applied before it stays";
-  if (said.find("max_allowed_packet") != std::string::npos || said.find("packet bigger") != std::string::npos)
-    hint = "set max_allowed_packet of the target to 1G; an event over about 750 MiB cannot go through this applier";
-  if (said.find("local data is disabled") != std::string::npos) hint = "set local_infile=ON on the target";
+  if (said.find("max_allowed_packet") != std::string::npos ||
+      said.find("packet bigger") != std::string::npos)
+    hint =
+        "set max_allowed_packet of the target to 1G; an event over about 750 MiB cannot go through "
+        "this applier";
+  if (said.find("local data is disabled") != std::string::npos)
+    hint = "set local_infile=ON on the target";
   if (said.find("Access denied") != std::string::npos)
-    hint = "the login needs REPLICATION_APPLIER (or BINLOG_ADMIN), SESSION_VARIABLES_ADMIN and all rights on the data";
+    hint =
+        "the login needs REPLICATION_APPLIER (or BINLOG_ADMIN), SESSION_VARIABLES_ADMIN and all "
+        "rights on the data";
   return Status(Code::kTargetRefused,
-                said.empty() ? "mysql ended with exit code " + std::to_string(code) + " and said nothing"
-                             : "the restore target rejected a transaction: " + said,
+                said.empty()
+                    ? "mysql ended with exit code " + std::to_string(code) + " and said nothing"
+                    : "the restore target rejected a transaction: " + said,
                 hint);
 }
 
@@ -46,8 +53,9 @@ Status ClientFailed(int code, const std::string& said) {
 Status Verdict(Tools& tools, int decoder_code, int client_code) {
   if (client_code != 0) return ClientFailed(client_code, tools.client->Errors());
   if (decoder_code == 0) return OkStatus();
-  return Status(Code::kTargetRefused, "mysqlbinlog ended with exit code " + std::to_string(decoder_code) + ": " +
-                                          tools.decoder->Errors(),
+  return Status(Code::kTargetRefused,
+                "mysqlbinlog ended with exit code " + std::to_string(decoder_code) + ": " +
+                    tools.decoder->Errors(),
                 "a mysqlbinlog of at least the source's version is needed");
 }
 
@@ -59,12 +67,15 @@ Status PipeApplier::Apply(ArchiveView& view, const Plan& plan, const OnProgress&
   StreamRange range;
   range.exclude = plan.base;
   range.stop_before = plan.boundary.first_excluded;
-  return ApplyStream([&](const EventStream::Sink& sink,
-                         StreamProgress* progress) { return stream.WriteRange(range, sink, progress); },
-                     plan.transactions, on_progress);
+  return ApplyStream(
+      [&](const EventStream::Sink& sink, StreamProgress* progress) {
+        return stream.WriteRange(range, sink, progress);
+      },
+      plan.transactions, on_progress);
 }
 
-Status PipeApplier::ApplyStream(const Events& events, uint64_t transactions, const OnProgress& on_progress) {
+Status PipeApplier::ApplyStream(const Events& events, uint64_t transactions,
+                                const OnProgress& on_progress) {
   TM_ASSIGN_OR_RETURN(Tools tools, StartTools(access_, tools_));
   StreamProgress given;
   const auto go_on = [&] {
@@ -82,13 +93,15 @@ Status PipeApplier::ApplyStream(const Events& events, uint64_t transactions, con
     return go_on() ? OkStatus() : Status(Code::kInterrupted, "interrupted while applying");
   };
   const Status streamed = events(sink, &given);
-  // On any error but a dead tool, returning kills both: the session's open transaction is rolled back.
+  // On any error but a dead tool, returning kills both: the session's open transaction is rolled
+  // back.
   if (!streamed.ok() && !broken) return streamed;
   tools.decoder->CloseInput();
   TM_ASSIGN_OR_RETURN(const int decoder_code, WaitForExit(*tools.decoder, go_on));
   TM_ASSIGN_OR_RETURN(const int client_code, WaitForExit(*tools.client, go_on));
   const Status verdict = Verdict(tools, decoder_code, client_code);
-  if (verdict.ok() && broken) return Status(Code::kTargetRefused, "mysqlbinlog stopped reading before the end");
+  if (verdict.ok() && broken)
+    return Status(Code::kTargetRefused, "mysqlbinlog stopped reading before the end");
   return verdict;
 }
 

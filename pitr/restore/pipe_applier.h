@@ -1,9 +1,11 @@
-// Applies with stock tools: the archive's events → `mysqlbinlog -` → `mysql`, one session of the target.
+// Applies with stock tools: the archive's events → `mysqlbinlog -` → `mysql`, one session of the
+// target.
 //
-// Slow (about 1 MB/s) and single-threaded, but it needs nothing of the target except a login with the rights to set
-// GTID_NEXT and run BINLOG statements. GTIDs stay what they are. An event of N bytes is a statement of 4/3 N bytes: more
-// than about 750 MiB does not fit into max_allowed_packet's maximum of 1 GiB, and the target must allow it (the servers
-// that we provision do). Memory is the tools' own: about 4 times the largest event in each, nothing here.
+// Slow (about 1 MB/s) and single-threaded, but it needs nothing of the target except a login with
+// the rights to set GTID_NEXT and run BINLOG statements. GTIDs stay what they are. An event of N
+// bytes is a statement of 4/3 N bytes: more than about 750 MiB does not fit into
+// max_allowed_packet's maximum of 1 GiB, and the target must allow it (the servers that we
+// provision do). Memory is the tools' own: about 4 times the largest event in each, nothing here.
 #pragma once
 
 #include <string>
@@ -20,7 +22,8 @@ struct PipeTools {
 
 class PipeApplier : public Applier {
  public:
-  PipeApplier(const ClientAccess& access, PipeTools tools) : access_(access), tools_(std::move(tools)) {}
+  PipeApplier(const ClientAccess& access, PipeTools tools)
+      : access_(access), tools_(std::move(tools)) {}
 
   const char* name() const override { return "pipe"; }
   Status Apply(ArchiveView& view, const Plan& plan, const OnProgress& on_progress) override;

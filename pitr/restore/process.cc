@@ -46,17 +46,20 @@ void IgnoreBrokenPipes() {
   static std::once_flag once;
   std::call_once(once, [] {
     struct sigaction old {};
-    if (::sigaction(SIGPIPE, nullptr, &old) == 0 && old.sa_handler == SIG_DFL) ::signal(SIGPIPE, SIG_IGN);
+    if (::sigaction(SIGPIPE, nullptr, &old) == 0 && old.sa_handler == SIG_DFL)
+      ::signal(SIGPIPE, SIG_IGN);
   });
 }
 
-std::vector<std::string> Environment(const std::vector<std::pair<std::string, std::string>>& added) {
+std::vector<std::string> Environment(
+    const std::vector<std::pair<std::string, std::string>>& added) {
   std::vector<std::string> all;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view variable(*entry);
     bool replaced = false;
     for (const auto& [name, value] : added)
-      replaced = replaced || (variable.starts_with(name) && variable.substr(name.size()).starts_with('='));
+      replaced =
+          replaced || (variable.starts_with(name) && variable.substr(name.size()).starts_with('='));
     if (!replaced) all.emplace_back(variable);
   }
   for (const auto& [name, value] : added) all.push_back(name + "=" + value);
@@ -191,8 +194,12 @@ class ChildProcess::Capture {
   std::thread thread_;  // last: it uses the others
 };
 
-ChildProcess::ChildProcess(pid_t pid, int pid_descriptor, Descriptor input, std::unique_ptr<Capture> errors)
-    : pid_(pid), pid_descriptor_(pid_descriptor), input_(std::move(input)), errors_(std::move(errors)) {}
+ChildProcess::ChildProcess(pid_t pid, int pid_descriptor, Descriptor input,
+                           std::unique_ptr<Capture> errors)
+    : pid_(pid),
+      pid_descriptor_(pid_descriptor),
+      input_(std::move(input)),
+      errors_(std::move(errors)) {}
 
 Result<std::unique_ptr<ChildProcess>> ChildProcess::Start(ProcessOptions options) {
   TM_CHECK(!options.argv.empty());
@@ -211,12 +218,15 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::Start(ProcessOptions options
   if (options.error_file.empty()) {
     TM_ASSIGN_OR_RETURN(errors, MakePipe());
   } else {
-    error_file = Above2(::open(options.error_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    error_file =
+        Above2(::open(options.error_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     if (error_file.get() < 0) return ErrnoStatus("cannot open " + options.error_file, errno);
   }
   TM_ASSIGN_OR_RETURN(Pipe failure, MakePipe());
   std::vector<std::string> environment = Environment(options.environment);
-  const auto or_null = [&](const Descriptor& one) { return one.get() >= 0 ? one.get() : null.get(); };
+  const auto or_null = [&](const Descriptor& one) {
+    return one.get() >= 0 ? one.get() : null.get();
+  };
   const ChildPlan plan{Pointers(options.argv),
                        Pointers(environment),
                        {or_null(options.input), or_null(options.output),
@@ -246,7 +256,8 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::Start(ProcessOptions options
     ::waitpid(pid, nullptr, 0);
     return ErrnoStatus("cannot watch " + program, why);
   }
-  auto capture = errors.read.get() >= 0 ? std::make_unique<Capture>(std::move(errors.read)) : nullptr;
+  auto capture =
+      errors.read.get() >= 0 ? std::make_unique<Capture>(std::move(errors.read)) : nullptr;
   return std::unique_ptr<ChildProcess>(
       new ChildProcess(pid, pid_descriptor, std::move(feed), std::move(capture)));
 }

@@ -1,10 +1,11 @@
 // Programs that a restore runs: mysqld, mysql, mysqlbinlog. No shell is ever involved.
 //
-// A ChildProcess owns the process: its destructor kills (SIGKILL) and reaps it, unless it was released. A child with
-// dies_with_us is also killed by the kernel when the thread that started it ends (PR_SET_PDEATHSIG), so that nothing
-// outlives a killed `pitr`: start it from a thread that lives as long as it should. Every child is in a process group
-// of its own: a terminal's ^C reaches only us, and we decide what to stop. One thread at a time; the first Start makes
-// the process ignore SIGPIPE, because writing to a child that died must be an error, not a death.
+// A ChildProcess owns the process: its destructor kills (SIGKILL) and reaps it, unless it was
+// released. A child with dies_with_us is also killed by the kernel when the thread that started it
+// ends (PR_SET_PDEATHSIG), so that nothing outlives a killed `pitr`: start it from a thread that
+// lives as long as it should. Every child is in a process group of its own: a terminal's ^C reaches
+// only us, and we decide what to stop. One thread at a time; the first Start makes the process
+// ignore SIGPIPE, because writing to a child that died must be an error, not a death.
 #pragma once
 
 #include <sys/types.h>
@@ -42,11 +43,12 @@ struct Pipe {
 };
 Result<Pipe> MakePipe();  // both ends close-on-exec, and above 2
 
-// `name` itself if it has a slash, else where PATH has it. kUsage naming `name` if there is no such program.
+// `name` itself if it has a slash, else where PATH has it. kUsage naming `name` if there is no such
+// program.
 Result<std::string> FindProgram(const std::string& name);
 
 struct ProcessOptions {
-  std::vector<std::string> argv;  // argv[0] is a path
+  std::vector<std::string> argv;                                 // argv[0] is a path
   std::vector<std::pair<std::string, std::string>> environment;  // added to ours, or replacing
   Descriptor input;         // none: /dev/null, unless feed_input
   bool feed_input = false;  // a pipe that we write: WriteInput
@@ -55,7 +57,8 @@ struct ProcessOptions {
   bool dies_with_us = true;
 };
 
-inline constexpr size_t kCapturedErrorBytesMax = 8192;  // the first and the last half of it, when there is more
+inline constexpr size_t kCapturedErrorBytesMax =
+    8192;  // the first and the last half of it, when there is more
 
 class ChildProcess {
  public:
@@ -65,8 +68,8 @@ class ChildProcess {
   ChildProcess& operator=(const ChildProcess&) = delete;
 
   pid_t pid() const { return pid_; }
-  // Blocks until all is written, asking `go_on` ten times a second while it waits: kInterrupted if that says no.
-  // kEndOfData if the child has closed its input: it ended, or is about to.
+  // Blocks until all is written, asking `go_on` ten times a second while it waits: kInterrupted if
+  // that says no. kEndOfData if the child has closed its input: it ended, or is about to.
   Status WriteInput(Bytes bytes, const std::function<bool()>& go_on);
   void CloseInput() { input_.Close(); }
 
@@ -89,7 +92,8 @@ class ChildProcess {
   bool released_ = false;
 };
 
-// Waits for the child's end, asking `go_on` ten times a second; kInterrupted if that says no (the child still runs).
+// Waits for the child's end, asking `go_on` ten times a second; kInterrupted if that says no (the
+// child still runs).
 Result<int> WaitForExit(ChildProcess& child, const std::function<bool()>& go_on);
 
 }  // namespace tidemark

@@ -1,8 +1,10 @@
-// From a base backup to a server that is exactly at the planned GTID set, with a receipt to prove it.
+// From a base backup to a server that is exactly at the planned GTID set, with a receipt to prove
+// it.
 //
-// PrepareRestore decides and touches nothing; RunRestore acts. A provisioned server (server_instance.h) is marked
-// RESTORING from the first moment until its end state was proved, so that one left behind by a failure, an interruption
-// or a crash of ours is never mistaken for a restored one. One thread throughout.
+// PrepareRestore decides and touches nothing; RunRestore acts. A provisioned server
+// (server_instance.h) is marked RESTORING from the first moment until its end state was proved, so
+// that one left behind by a failure, an interruption or a crash of ours is never mistaken for a
+// restored one. One thread throughout.
 #pragma once
 
 #include <functional>
@@ -18,23 +20,27 @@
 
 namespace tidemark {
 
-// Either a fresh server that is provisioned in an empty directory, or one that runs and has the base loaded already.
+// Either a fresh server that is provisioned in an empty directory, or one that runs and has the
+// base loaded already.
 struct RestoreTarget {
   bool provision = true;
-  std::string directory;                    // provision: must be empty or absent; becomes ours alone (0700)
-  std::string mysqld = "mysqld";            // provision: program, found in PATH unless it has a slash
-  std::vector<std::string> mysqld_options;  // provision: further "--name=value", e.g. --lower-case-table-names=1
-  uint16_t port = 0;                        // provision: 0 = no TCP, socket only; else 127.0.0.1, after the hand-over
-  ConnectionOptions connection;             // not provision: the running target
+  std::string directory;          // provision: must be empty or absent; becomes ours alone (0700)
+  std::string mysqld = "mysqld";  // provision: program, found in PATH unless it has a slash
+  std::vector<std::string>
+      mysqld_options;  // provision: further "--name=value", e.g. --lower-case-table-names=1
+  uint16_t port = 0;   // provision: 0 = no TCP, socket only; else 127.0.0.1, after the hand-over
+  ConnectionOptions connection;  // not provision: the running target
   std::string mysqlbinlog = "mysqlbinlog";
   std::string mysql = "mysql";
 };
 
 struct RestoreOptions {
-  std::string dump_path;     // mysqldump base; empty only with a running target (its gtid_executed is the base)
+  std::string dump_path;  // mysqldump base; empty only with a running target (its gtid_executed is
+                          // the base)
   RestoreTarget target;
   Target point;
-  std::string receipt_path;  // default: DIRECTORY/receipt.json; with a running target: none is written
+  std::string
+      receipt_path;  // default: DIRECTORY/receipt.json; with a running target: none is written
   bool keep_running = true;  // provision: leave mysqld up when done
 };
 
@@ -51,8 +57,8 @@ struct Receipt {
   Plan plan;
   BaseBackup base;
   std::string applier;
-  std::string outcome;   // "restored" or the error's code name
-  Status error;          // what went wrong, if anything
+  std::string outcome;    // "restored" or the error's code name
+  Status error;           // what went wrong, if anything
   GtidSet gtid_executed;  // of the target at the end, as far as it could be asked
   bool end_state_reached = false;
   int64_t started_us = 0;
@@ -60,18 +66,18 @@ struct Receipt {
   bool provisioned = false;
   std::string directory;  // provisioned: where; its data is in DIRECTORY/data
   std::string socket;
-  std::string host;       // a running target's
+  std::string host;  // a running target's
   uint16_t port = 0;
-  int64_t mysqld_pid = 0;  // 0: it does not run
+  int64_t mysqld_pid = 0;                  // 0: it does not run
   std::vector<std::string> start_command;  // provisioned: what mysqld was handed over with
   std::string server_version;
   std::vector<std::string> warnings;
   std::string ToJson() const;  // documented in README.md
 };
 
-// The base's set (of the dump, or of the running target) and the plan; touches nothing. kUsage, kBadBackup,
-// kTargetRefused (directory not empty; running target unfit, or not at the base's set, or with transactions that the
-// source never had), and all errors of resolving and planning.
+// The base's set (of the dump, or of the running target) and the plan; touches nothing. kUsage,
+// kBadBackup, kTargetRefused (directory not empty; running target unfit, or not at the base's set,
+// or with transactions that the source never had), and all errors of resolving and planning.
 struct PreparedRestore {
   BaseBackup base;
   Plan plan;
@@ -80,12 +86,14 @@ struct PreparedRestore {
   std::string mysqlbinlog;
   std::vector<std::string> warnings;
 };
-Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view, const RestoreOptions& options);
+Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view,
+                                       const RestoreOptions& options);
 
-// Prepare, provision, load, apply, assert, write the receipt. kEndStateNotReached if the target's gtid_executed is not
-// the plan's end set; the receipt is written in every case once something was touched, and says what happened.
+// Prepare, provision, load, apply, assert, write the receipt. kEndStateNotReached if the target's
+// gtid_executed is not the plan's end set; the receipt is written in every case once something was
+// touched, and says what happened.
 using OnRestoreProgress = std::function<bool(const RestoreProgress&)>;  // false: interrupt
-Result<Receipt> RunRestore(FileSystem& files, Clock& clock, ArchiveView& view, const RestoreOptions& options,
-                           const OnRestoreProgress& progress);
+Result<Receipt> RunRestore(FileSystem& files, Clock& clock, ArchiveView& view,
+                           const RestoreOptions& options, const OnRestoreProgress& progress);
 
 }  // namespace tidemark

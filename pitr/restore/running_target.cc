@@ -11,23 +11,28 @@ constexpr size_t kAbridgedBytesMax = 400;
 constexpr uint64_t kLargestPacket = 1ULL << 30;
 
 Status Refused(const Connection& connection, const std::string& what, const std::string& hint) {
-  return Status(Code::kTargetRefused, "the restore target " + connection.options().Endpoint() + " " + what, hint);
+  return Status(Code::kTargetRefused,
+                "the restore target " + connection.options().Endpoint() + " " + what, hint);
 }
 
 Status CheckReplicatesNothing(Connection& connection) {
-  Result<QueryResult> channels =
-      connection.Query(connection.VersionNumber() >= 80022 ? "SHOW REPLICA STATUS" : "SHOW SLAVE STATUS");
+  Result<QueryResult> channels = connection.Query(
+      connection.VersionNumber() >= 80022 ? "SHOW REPLICA STATUS" : "SHOW SLAVE STATUS");
   if (!channels.ok()) return TargetError(channels.error());
   for (const QueryResult::Row& row : channels->rows) {
     const auto runs = [&](const char* replica, const char* slave) {
       const std::string state = channels->Text(row, channels->Column(replica) ? replica : slave);
       return !state.empty() && state != "No";
     };
-    if (!runs("Replica_IO_Running", "Slave_IO_Running") && !runs("Replica_SQL_Running", "Slave_SQL_Running")) continue;
-    return Refused(connection,
-                   "replicates from " + channels->Text(row, channels->Column("Source_Host") ? "Source_Host" : "Master_Host") +
-                       " (channel \"" + channels->Text(row, "Channel_Name") + "\")",
-                   "STOP REPLICA there first, or name another target");
+    if (!runs("Replica_IO_Running", "Slave_IO_Running") &&
+        !runs("Replica_SQL_Running", "Slave_SQL_Running"))
+      continue;
+    return Refused(
+        connection,
+        "replicates from " +
+            channels->Text(row, channels->Column("Source_Host") ? "Source_Host" : "Master_Host") +
+            " (channel \"" + channels->Text(row, "Channel_Name") + "\")",
+        "STOP REPLICA there first, or name another target");
   }
   return OkStatus();
 }
@@ -48,32 +53,46 @@ Status ExecuteOnTarget(Connection& connection, const std::string& sql) {
 }
 
 Result<GtidSet> ReadGtidExecuted(Connection& connection) {
-  TM_ASSIGN_OR_RETURN(const std::string text, QueryTargetValue(connection, "SELECT @@GLOBAL.gtid_executed"));
+  TM_ASSIGN_OR_RETURN(const std::string text,
+                      QueryTargetValue(connection, "SELECT @@GLOBAL.gtid_executed"));
   Result<GtidSet> set = GtidSet::Parse(text);
-  if (!set.ok()) return Refused(connection, "has a gtid_executed that cannot be read: " + set.error().message(), {});
+  if (!set.ok())
+    return Refused(connection, "has a gtid_executed that cannot be read: " + set.error().message(),
+                   {});
   return set;
 }
 
 Result<TargetFacts> InspectRunningTarget(Connection& connection) {
   if (connection.IsMariaDb() || connection.VersionNumber() < 80000)
-    return Refused(connection, "is version " + connection.ServerVersion(), "a MySQL 8.0 or newer is needed");
-  TM_ASSIGN_OR_RETURN(const std::string mode, QueryTargetValue(connection, "SELECT @@GLOBAL.gtid_mode"));
+    return Refused(connection, "is version " + connection.ServerVersion(),
+                   "a MySQL 8.0 or newer is needed");
+  TM_ASSIGN_OR_RETURN(const std::string mode,
+                      QueryTargetValue(connection, "SELECT @@GLOBAL.gtid_mode"));
   if (mode != "ON")
-    return Refused(connection, "has gtid_mode=" + mode, "set gtid_mode=ON and enforce_gtid_consistency=ON there");
-  TM_ASSIGN_OR_RETURN(const std::string read_only, QueryTargetValue(connection, "SELECT @@GLOBAL.super_read_only OR @@GLOBAL.read_only"));
+    return Refused(connection, "has gtid_mode=" + mode,
+                   "set gtid_mode=ON and enforce_gtid_consistency=ON there");
+  TM_ASSIGN_OR_RETURN(
+      const std::string read_only,
+      QueryTargetValue(connection, "SELECT @@GLOBAL.super_read_only OR @@GLOBAL.read_only"));
   if (!read_only.starts_with('0'))
-    return Refused(connection, "is read-only", "SET GLOBAL super_read_only=OFF, read_only=OFF there, for the restore");
+    return Refused(connection, "is read-only",
+                   "SET GLOBAL super_read_only=OFF, read_only=OFF there, for the restore");
   TM_RETURN_IF_ERROR(CheckReplicatesNothing(connection));
 
   TargetFacts facts;
   facts.server_version = connection.ServerVersion();
   TM_ASSIGN_OR_RETURN(facts.gtid_executed, ReadGtidExecuted(connection));
-  TM_ASSIGN_OR_RETURN(const std::string packet, QueryTargetValue(connection, "SELECT @@GLOBAL.max_allowed_packet"));
+  TM_ASSIGN_OR_RETURN(const std::string packet,
+                      QueryTargetValue(connection, "SELECT @@GLOBAL.max_allowed_packet"));
   if (std::strtoull(packet.c_str(), nullptr, 10) < kLargestPacket)
-    facts.warnings.push_back("the target's max_allowed_packet is " + packet + ": an event of more than 3/4 of that fails");
-  TM_ASSIGN_OR_RETURN(const std::string events, QueryTargetValue(connection, "SELECT @@GLOBAL.event_scheduler"));
+    facts.warnings.push_back("the target's max_allowed_packet is " + packet +
+                             ": an event of more than 3/4 of that fails");
+  TM_ASSIGN_OR_RETURN(const std::string events,
+                      QueryTargetValue(connection, "SELECT @@GLOBAL.event_scheduler"));
   if (events == "ON")
-    facts.warnings.push_back("the target's event scheduler is on: an event that fires adds a transaction of its own, and the end state is missed");
+    facts.warnings.push_back(
+        "the target's event scheduler is on: an event that fires adds a transaction of its own, "
+        "and the end state is missed");
   return facts;
 }
 
@@ -83,7 +102,8 @@ Result<std::vector<std::string>> UndecidedXaWarnings(Connection& connection) {
   std::vector<std::string> warnings;
   if (!prepared->rows.empty())
     warnings.push_back(std::to_string(prepared->rows.size()) +
-                       " XA transactions are prepared and not decided at this point; XA RECOVER lists them, and they "
+                       " XA transactions are prepared and not decided at this point; XA RECOVER "
+                       "lists them, and they "
                        "hold their locks until XA COMMIT or XA ROLLBACK");
   return warnings;
 }
@@ -92,8 +112,8 @@ std::string Abridged(const GtidSet& set) {
   std::string text = set.ToString();
   if (text.size() <= kAbridgedBytesMax) return text;
   const size_t end = text.rfind(',', kAbridgedBytesMax);
-  return text.substr(0, end == std::string::npos ? kAbridgedBytesMax : end) + ",… (" + std::to_string(set.Count()) +
-         " transactions in all)";
+  return text.substr(0, end == std::string::npos ? kAbridgedBytesMax : end) + ",… (" +
+         std::to_string(set.Count()) + " transactions in all)";
 }
 
 }  // namespace tidemark

@@ -20,11 +20,12 @@ Result<GtidSet> ReadGtidExecuted(Connection& connection);
 Result<std::string> QueryTargetValue(Connection& connection, const std::string& sql);
 Status ExecuteOnTarget(Connection& connection, const std::string& sql);
 
-// kTargetRefused, saying what to change, if it is MariaDB or older than 8.0, GTID mode is not ON, it is read-only, or it
-// replicates from somewhere (a running channel would add transactions while we do). Changes nothing.
+// kTargetRefused, saying what to change, if it is MariaDB or older than 8.0, GTID mode is not ON,
+// it is read-only, or it replicates from somewhere (a running channel would add transactions while
+// we do). Changes nothing.
 Result<TargetFacts> InspectRunningTarget(Connection& connection);
-// XA transactions that are prepared and undecided at this point; a warning for each restore that ends between
-// XA PREPARE and its XA COMMIT.
+// XA transactions that are prepared and undecided at this point; a warning for each restore that
+// ends between XA PREPARE and its XA COMMIT.
 Result<std::vector<std::string>> UndecidedXaWarnings(Connection& connection);
 
 // "uuid:1-5,…", cut to a readable length, for messages.

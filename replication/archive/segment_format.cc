@@ -55,10 +55,11 @@ Result<Bytes> TakeFrame(Bytes bytes, std::string_view tag, const char* what, siz
   };
   std::string magic;
   ByteWriter(&magic).U32(kSkippableMagic);
-  if (starts_wrong(0, AsBytes(magic)) || starts_wrong(kTagOffset, AsBytes(tag)))
-    return Status(
-        Code::kUnsupportedFormat,
-        std::string("this is no Tidemark segment: no segment ") + what + " where one has to be");
+  if (starts_wrong(0, AsBytes(magic)) || starts_wrong(kTagOffset, AsBytes(tag))) {
+    if (tag == kFooterTag) return Damaged(what, "it does not begin as one");
+    return Status(Code::kUnsupportedFormat,
+                  "this is no Tidemark segment: it does not begin with a segment's header");
+  }
   if (bytes.size() < kPreambleBytes) return Truncated(what);
   uint64_t size = LoadLittleEndian(bytes.data() + 4, 4) + 8;
   if (size < bytes_min || size > kSegmentHeaderBytesMax)

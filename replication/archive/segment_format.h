@@ -89,8 +89,8 @@ struct SegmentFooter {
 std::string EncodeSegmentHeader(const SegmentHeader& header);  // a whole skippable frame
 std::string EncodeSegmentFooter(const SegmentFooter& footer);
 // `bytes` begins at the skippable frame. kTruncated if it ends early, kUnsupportedFormat for a
-// newer version or a foreign file, kCorruption if the checksum does not hold. `frame_bytes` (may be
-// null) gets the skippable frame's size.
+// newer version or (header) a foreign file, kCorruption if the checksum does not hold.
+// `frame_bytes` (may be null) gets the skippable frame's size.
 Result<SegmentHeader> DecodeSegmentHeader(Bytes bytes, size_t* frame_bytes);
 Result<SegmentFooter> DecodeSegmentFooter(Bytes bytes);
 // A footer ends in a fixed trailer, so that it is found from the end of the file: given the file's

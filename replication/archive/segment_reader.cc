@@ -55,8 +55,7 @@ struct SegmentReader::State {
     Result<SegmentFooter> decoded = DecodeSegmentFooter(bytes);
     // A newer version's footer is not damage, and must not be taken for a missing one: recovery
     // would rewrite it.
-    if (!decoded.ok() && decoded.error().code() == Code::kUnsupportedFormat &&
-        !decoded.error().hint().empty())
+    if (!decoded.ok() && decoded.error().code() == Code::kUnsupportedFormat)
       return Status(decoded.error()).WithContext(path);
     if (!decoded.ok() || decoded->stored_bytes != size - footer_bytes) return OkStatus();
     const bool frames_fit =

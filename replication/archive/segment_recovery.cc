@@ -29,6 +29,7 @@ class CutSearch {
   CutSearch(File& file, const SegmentReader& reader)
       : file_(file),
         path_(reader.path()),
+        header_(reader.header()),
         begin_(reader.frames_begin()),
         scanner_(ScannerOptions{.count_rows = false, .expect_magic = true}) {
     cut_.stored_end = begin_;
@@ -57,7 +58,8 @@ class CutSearch {
     raw_bytes_ += block.raw.size();
     frame_content_.Update(block.raw);
     if (!scan_error_.ok()) return OkStatus();
-    Status fed = scanner_.FeedBytes(block.raw, [](const ScannedEvent&) { return OkStatus(); });
+    Status fed = scanner_.FeedBytes(
+        block.raw, [this](const ScannedEvent& event) { return CheckEventPlace(header_, event); });
     if (!fed.ok()) scan_error_ = std::move(fed).WithContext(path_);
     if (!scan_error_.ok() || scanner_.in_event() || scanner_.in_transaction()) return OkStatus();
     cut_ = {.raw_end = raw_bytes_,
@@ -80,6 +82,7 @@ class CutSearch {
 
   File& file_;
   const std::string path_;
+  const SegmentHeader& header_;
   const uint64_t begin_;
   StreamScanner scanner_;
   Xxh64 frame_content_;
@@ -142,8 +145,9 @@ Result<bool> IsTornHeader(File& file, uint64_t file_size) {
   std::vector<uint8_t> bytes(file_size);
   TM_ASSIGN_OR_RETURN(size_t got, file.ReadAt(0, bytes));
   bytes.resize(got);
-  const std::string ours = EncodeSegmentHeader({});
-  for (size_t i = 0; i < std::min<size_t>(bytes.size(), 16); ++i) {
+  const std::string ours =
+      EncodeSegmentHeader({});  // its magic, tag and version are those of every header of ours
+  for (size_t i = 0; i < std::min<size_t>(bytes.size(), 18); ++i) {
     const bool size_field = i >= 4 && i < 8;
     if (!size_field && bytes[i] != 0 && bytes[i] != static_cast<uint8_t>(ours[i])) return false;
   }

@@ -5,7 +5,7 @@
 
 #include "replication/archive/segment_catalog.h"
 #include "replication/archive/segment_recovery.h"
-#include "replication/event/stream_scanner.h"
+#include "replication/event/control_events.h"
 
 namespace tidemark {
 namespace {
@@ -39,6 +39,7 @@ class FrameScan {
     if (!scan_error_.ok()) return OkStatus();
     const uint64_t whole_before = catalog_.whole_until();
     Status fed = scanner_.FeedBytes(raw, [this](const ScannedEvent& event) {
+      TM_RETURN_IF_ERROR(CheckEventPlace(reader_.header(), event));
       catalog_.OnEvent(event);
       return OkStatus();
     });
@@ -135,6 +136,25 @@ Status CheckNoDamagedFooter(FileSystem& files, const std::string& path, uint64_t
 Result<ScannedFrames> ScanFrames(SegmentReader& reader, const std::string& source_name,
                                  int64_t commit_high_us) {
   return FrameScan(reader, commit_high_us).Run(source_name);
+}
+
+Status CheckEventPlace(const SegmentHeader& header, const ScannedEvent& event) {
+  const EventHeader& event_header = event.header;
+  if (event.offset < header.prefix_bytes || event_header.artificial() || event_header.log_pos == 0)
+    return OkStatus();
+  const uint64_t end =
+      header.source_start + (event.offset - header.prefix_bytes) + event_header.size;
+  if (event_header.log_pos !=
+      static_cast<uint32_t>(end))  // 32 bits of it is all that an event says
+    return Status(Code::kCorruption, "the event at raw offset " + std::to_string(event.offset) +
+                                         " ends at position " + std::to_string(end) + " of " +
+                                         header.source_file + ", but says " +
+                                         std::to_string(event_header.log_pos));
+  // A file's own format description has a checksum even if the events behind it have none.
+  if (event.role == EventRole::kFormatDescription && !EventChecksumMatches(event.head))
+    return Status(Code::kCorruption, "the format description at raw offset " +
+                                         std::to_string(event.offset) + " has a wrong checksum");
+  return OkStatus();
 }
 
 Result<uint64_t> HashStored(File& file, const std::string& path, uint64_t size) {

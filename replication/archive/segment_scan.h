@@ -7,6 +7,7 @@
 
 #include "replication/archive/records.h"
 #include "replication/archive/segment_reader.h"
+#include "replication/event/stream_scanner.h"
 
 namespace tidemark {
 
@@ -21,6 +22,10 @@ struct ScannedFrames {
 // place.
 Result<ScannedFrames> ScanFrames(SegmentReader& reader, const std::string& source_name,
                                  int64_t commit_high_us);
+
+// Is this event where the source had it? A file that lost a block in its middle may otherwise look
+// whole. kCorruption.
+Status CheckEventPlace(const SegmentHeader& header, const ScannedEvent& event);
 
 // XXH64 of the file's first `size` bytes. kTruncated if it has fewer.
 Result<uint64_t> HashStored(File& file, const std::string& path, uint64_t size);

@@ -96,7 +96,7 @@ struct SegmentWriter::State {
   }
 
   Status CompressGathered(ZSTD_EndDirective directive) {
-    sha256.Update(raw);
+    if (hash_raw) sha256.Update(raw);
     Status status = Compress(raw, directive);
     raw.clear();
     return status;
@@ -146,6 +146,7 @@ struct SegmentWriter::State {
   const std::string path;
   std::unique_ptr<File> file;
   ZSTD_CCtx* const context = ZSTD_createCCtx();
+  bool hash_raw = true;
   Sha256 sha256;
   Xxh64 stored_xxh64;
   std::vector<uint8_t> raw;  // appended, not yet compressed
@@ -172,6 +173,7 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::Create(FileSystem& files,
                                     std::to_string(kSegmentHeaderBytesMax) + " allowed");
   TM_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kCreateNew));
   auto state = std::make_unique<State>(path, std::move(file));
+  state->hash_raw = options.hash_raw;
   const Status status = [&] {
     TM_RETURN_IF_ERROR(Configure(state->context, options));
     TM_RETURN_IF_ERROR(state->Write(AsBytes(encoded)));
@@ -210,7 +212,7 @@ Result<uint64_t> SegmentWriter::Seal(SegmentFooter footer) {
   TM_CHECK(footer.raw_bytes ==
            state_->raw_bytes);  // a segment is sealed at a transaction's end (invariant 3)
   footer.stored_bytes = state_->stored_bytes;
-  footer.raw_sha256 = state_->sha256.Finish();
+  if (state_->hash_raw) footer.raw_sha256 = state_->sha256.Finish();
   footer.stored_xxh64 = state_->stored_xxh64.Digest();
   footer.frames = state_->frames;
   const std::string encoded = EncodeSegmentFooter(footer);

@@ -186,7 +186,7 @@ Status StreamScanner::State::End(Bytes head, ScannedEvent* out) {
   out->header = header;
   out->offset = offset;
   out->head = head;
-  out->checksum = checksum;
+  out->checksum = integrity.checksum();
   out->begins_transaction = false;
   out->finished = nullptr;
   if (role == EventRole::kTransaction) {

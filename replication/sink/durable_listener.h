@@ -8,8 +8,8 @@ namespace tidemark {
 class DurableListener {
  public:
   virtual ~DurableListener() = default;
-  // Called after fdatasync, in archive order, by one thread at a time per source. An error stops the archiving of that
-  // source until it is retried: what could not be indexed is not published.
+  // Called after fdatasync, in archive order, by one thread at a time per source. An error stops
+  // the archiving of that source until it is retried: what could not be indexed is not published.
   virtual Status OnDurable(const DurableBatch& batch) = 0;
 };
 

@@ -18,6 +18,9 @@ namespace {
 // The catalog hears of events inside a transaction only so often: enough to end frames in time.
 constexpr uint64_t kUnreportedBytesMax = 64u << 10;
 
+// Bytes are hashed in stretches of this size: each call costs, and most events are small.
+constexpr size_t kHashBytes = 64u << 10;
+
 // One segment on its way through the ring. Positions are the ring's.
 struct Job {
   Job(SegmentStart segment_start, int64_t commit_high_us, uint64_t position)
@@ -30,12 +33,13 @@ struct Job {
   uint64_t RawOffset(uint64_t position) const { return start.prefix.size() + (position - begin); }
 
   SegmentStart start;
-  SegmentCatalog catalog;             // under the mutex
+  SegmentCatalog catalog;  // under the mutex
   uint64_t begin;
-  uint64_t end;                       // of what the caller has appended
-  uint64_t whole;                     // up to here: whole transactions
-  std::deque<uint64_t> frame_ends;    // not yet written
-  std::optional<SealReason> sealed;   // the caller is done with it
+  uint64_t end;                      // of what the caller has appended
+  uint64_t whole;                    // up to here: whole transactions
+  std::deque<uint64_t> frame_ends;   // not yet written
+  std::optional<SealReason> sealed;  // the caller is done with it
+  Sha256Digest raw_sha256{};         // once it is
 };
 
 // A step of the archive that the syncer makes durable and announces.
@@ -48,11 +52,20 @@ struct PendingBatch {
 }  // namespace
 
 struct Pipeline::State {
-  State(ArchiveDirectory& directory, std::string name, Clock& time, DurableListener& durable, PipelineOptions opts)
-      : archive(directory), source(std::move(name)), clock(time), listener(durable), options(opts), ring(opts.ring_bytes) {}
+  State(ArchiveDirectory& directory, std::string name, Clock& time, DurableListener& durable,
+        PipelineOptions opts)
+      : archive(directory),
+        source(std::move(name)),
+        clock(time),
+        listener(durable),
+        options(opts),
+        ring(opts.ring_bytes) {
+    options.writer.hash_raw = false;
+  }
 
   void Fail(Status status);
   Status WriteRing(Bytes bytes);
+  void HashWritten();
   void WriterLoop();
   void SyncerLoop();
   // The writer's steps; each is called with the mutex held and returns with it held.
@@ -70,12 +83,12 @@ struct Pipeline::State {
   const std::string source;
   Clock& clock;
   DurableListener& listener;
-  const PipelineOptions options;
+  PipelineOptions options;
 
   ByteRing ring;
   std::mutex mutex;
-  std::condition_variable work;   // for the writer
-  std::condition_variable space;  // for the caller
+  std::condition_variable work;           // for the writer
+  std::condition_variable space;          // for the caller
   std::condition_variable batches_ready;  // for the syncer
   std::deque<std::unique_ptr<Job>> jobs;
   std::deque<PendingBatch> batches;
@@ -84,7 +97,10 @@ struct Pipeline::State {
   bool syncing = false;  // the syncer has a group in hand
   bool sealing = false;  // the writer has taken a job away to seal it
 
-  uint64_t unreported_bytes = 0;  // the caller's own
+  // The caller's own. It also hashes: the writer, who compresses, is the busiest of the three.
+  uint64_t unreported_bytes = 0;
+  Sha256 sha256;
+  uint64_t hashed = 0;  // ring position
 
   // The writer thread's own; `flushed` and `announced` are read under the mutex.
   std::shared_ptr<SegmentWriter> writer;
@@ -95,8 +111,8 @@ struct Pipeline::State {
   std::thread syncer_thread;
 };
 
-Pipeline::Pipeline(ArchiveDirectory& archive, std::string source, Clock& clock, DurableListener& listener,
-                   PipelineOptions options)
+Pipeline::Pipeline(ArchiveDirectory& archive, std::string source, Clock& clock,
+                   DurableListener& listener, PipelineOptions options)
     : state_(std::make_unique<State>(archive, std::move(source), clock, listener, options)) {
   state_->writer_thread = std::thread([state = state_.get()] { state->WriterLoop(); });
   state_->syncer_thread = std::thread([state = state_.get()] { state->SyncerLoop(); });
@@ -115,16 +131,20 @@ Pipeline::~Pipeline() {
 
 Status Pipeline::Begin(SegmentStart start, int64_t commit_high_us) {
   start.header.created_us = state_->clock.WallMicroseconds();
-  const std::string head = start.file_head;
+  const std::string head = std::move(start.file_head);
   auto job = std::make_unique<Job>(std::move(start), commit_high_us, state_->ring.head());
   // The catalog sees the segment's first events, ours or the file's, as every later reader will.
   StreamScanner scanner(ScannerOptions{.expect_magic = true});
-  TM_RETURN_IF_ERROR(scanner.FeedBytes(AsBytes(job->start.prefix.empty() ? head : job->start.prefix),
-                                       [&](const ScannedEvent& event) {
-                                         job->catalog.OnEvent(event);
-                                         return OkStatus();
-                                       }));
+  TM_RETURN_IF_ERROR(
+      scanner.FeedBytes(AsBytes(job->start.prefix.empty() ? head : job->start.prefix),
+                        [&](const ScannedEvent& event) {
+                          job->catalog.OnEvent(event);
+                          return OkStatus();
+                        }));
   Job* opened = job.get();
+  state_->sha256 = Sha256();
+  state_->sha256.Update(AsBytes(job->start.prefix));
+  state_->hashed = job->begin;
   {
     std::lock_guard lock(state_->mutex);
     TM_CHECK(state_->jobs.empty() || state_->jobs.back()->sealed);
@@ -138,9 +158,11 @@ Status Pipeline::Begin(SegmentStart start, int64_t commit_high_us) {
 
 Status Pipeline::Append(Bytes bytes, const ScannedEvent& event) {
   TM_RETURN_IF_ERROR(state_->WriteRing(bytes));
-  // Events inside a transaction change nothing that the writer waits for: most of them need no lock.
+  // Events inside a transaction change nothing that the writer waits for: most of them need no
+  // lock.
   state_->unreported_bytes += bytes.size();
-  const bool inside = event.role == EventRole::kTransaction && !event.begins_transaction && event.finished == nullptr;
+  const bool inside = event.role == EventRole::kTransaction && !event.begins_transaction &&
+                      event.finished == nullptr;
   if (inside && state_->unreported_bytes < kUnreportedBytesMax) return OkStatus();
   state_->unreported_bytes = 0;
   {
@@ -161,16 +183,24 @@ Status Pipeline::Append(Bytes bytes, const ScannedEvent& event) {
 }
 
 Status Pipeline::Seal(SealReason reason) {
+  state_->HashWritten();
+  const Sha256Digest digest = state_->sha256.Finish();
   {
     std::lock_guard lock(state_->mutex);
     TM_RETURN_IF_ERROR(state_->error);
     TM_CHECK(!state_->jobs.empty() && !state_->jobs.back()->sealed);
     Job& job = *state_->jobs.back();
     TM_CHECK(job.whole == job.end);
+    job.raw_sha256 = digest;
     job.sealed = reason;
   }
   state_->work.notify_one();
   return OkStatus();
+}
+
+Status Pipeline::Health() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->error;
 }
 
 Status Pipeline::Drain() {
@@ -196,13 +226,24 @@ void Pipeline::State::Fail(Status status) {
 
 Status Pipeline::State::WriteRing(Bytes bytes) {
   for (;;) {
-    bytes = bytes.subspan(ring.Write(bytes));
+    // Never so much at once that bytes not yet hashed could be overwritten.
+    bytes = bytes.subspan(ring.Write(bytes.first(std::min(bytes.size(), ring.capacity() / 2))));
+    if (ring.head() - hashed >= std::min(kHashBytes, ring.capacity() / 4)) HashWritten();
     if (bytes.empty()) return OkStatus();
+    if (ring.head() - ring.tail() < ring.capacity()) continue;
     std::unique_lock lock(mutex);
     // Where the ring is full the writer always finds something to do: see WriterStep.
     work.notify_one();
     space.wait(lock, [this] { return !error.ok() || ring.head() - ring.tail() < ring.capacity(); });
     TM_RETURN_IF_ERROR(error);
+  }
+}
+
+void Pipeline::State::HashWritten() {
+  while (hashed < ring.head()) {
+    const Bytes piece = ring.Written(hashed);
+    sha256.Update(piece);
+    hashed += piece.size();
   }
 }
 
@@ -225,11 +266,14 @@ bool Pipeline::State::WriterStep(std::unique_lock<std::mutex>& lock) {
     DurableStep(lock, job);
     return true;
   }
-  if (job.sealed && announced == job.end && batches.size() < options.batches_max) {
+  // Sealing syncs the file itself. Beside another fdatasync of it, only one of the two would hear
+  // of a failed write.
+  if (job.sealed && announced == job.end && disk_free) {
     SealStep(lock);
     return true;
   }
-  // Compress ahead while the disk is busy or a transaction is long; never past an unflushed transaction end.
+  // Compress ahead while the disk is busy or a transaction is long; never past an unflushed
+  // transaction end.
   const uint64_t tail = ring.tail();
   const uint64_t head = ring.head();
   const uint64_t until = job.whole > flushed ? job.whole : job.sealed ? job.end : head;
@@ -243,9 +287,10 @@ bool Pipeline::State::WriterStep(std::unique_lock<std::mutex>& lock) {
 
 Status Pipeline::State::OpenWriter(Job& job) {
   if (writer != nullptr) return OkStatus();
-  TM_ASSIGN_OR_RETURN(writer,
-                      SegmentWriter::Create(archive.files(), archive.SegmentPath(source, job.start.header.number),
-                                            job.start.header, AsBytes(job.start.prefix), options.writer));
+  TM_ASSIGN_OR_RETURN(
+      writer,
+      SegmentWriter::Create(archive.files(), archive.SegmentPath(source, job.start.header.number),
+                            job.start.header, AsBytes(job.start.prefix), options.writer));
   return OkStatus();
 }
 
@@ -309,12 +354,15 @@ void Pipeline::State::SealStep(std::unique_lock<std::mutex>& lock) {
   SegmentFooter footer = job->catalog.FooterSoFar();
   lock.unlock();
   footer.reason = *job->sealed;
+  footer.raw_sha256 = job->raw_sha256;
   footer.sealed_us = clock.WallMicroseconds();
   Status status = OpenWriter(*job);
   if (status.ok()) {
     Result<uint64_t> size = writer->Seal(footer);
-    if (size.ok()) batch.segment.stored_bytes = *size;
-    else status = size.error();
+    if (size.ok())
+      batch.segment.stored_bytes = *size;
+    else
+      status = size.error();
   }
   if (!status.ok()) Fail(std::move(status));
   lock.lock();
@@ -345,12 +393,14 @@ void Pipeline::State::SyncerLoop() {
     syncing = true;
     lock.unlock();
     Status status;
-    // One fdatasync makes all of a file's waiting batches durable; the group's last of each file stands for it.
+    // One fdatasync makes all of a file's waiting batches durable; the group's last of each file
+    // stands for it.
     for (size_t i = 0; i < group.size() && status.ok(); ++i) {
       const bool last_of_file = i + 1 == group.size() || group[i + 1].writer != group[i].writer;
       if (last_of_file && !group[i].synced) status = group[i].writer->file().DataSync();
     }
-    for (size_t i = 0; i < group.size() && status.ok(); ++i) status = listener.OnDurable(group[i].batch);
+    for (size_t i = 0; i < group.size() && status.ok(); ++i)
+      status = listener.OnDurable(group[i].batch);
     if (!status.ok()) Fail(std::move(status));
     group.clear();
     lock.lock();

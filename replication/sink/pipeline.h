@@ -1,14 +1,17 @@
 // From events to durable segments: three threads that overlap network, compression and disk.
 //
-//   caller (fetches) --ByteRing--> writer (compresses, writes) --batches--> syncer (fdatasync, announces)
+//   caller (fetches) --ByteRing--> writer (compresses, writes) --batches--> syncer (fdatasync,
+//   announces)
 //
-// Group commit without a timer: while the disk is busy with one fdatasync, what arrives is collected; when it is done, or
-// 1 MiB is waiting, the writer ends a zstd block exactly at the last whole transaction and hands over the next batch.
-// An idle source's transaction is therefore made durable at once, and a busy one's at most one fdatasync later.
+// Group commit without a timer: while the disk is busy with one fdatasync, what arrives is
+// collected; when it is done, or 1 MiB is waiting, the writer ends a zstd block exactly at the last
+// whole transaction and hands over the next batch. An idle source's transaction is therefore made
+// durable at once, and a busy one's at most one fdatasync later.
 //
-// Invariants: nothing is announced before it is durable; every announced batch ends at a zstd block end which is a
-// transaction end, so that recovery can cut there; memory is the ring plus a few batches, whatever the source sends.
-// All public functions belong to one caller thread. Any failure stops everything: every later call returns it.
+// Invariants: nothing is announced before it is durable; every announced batch ends at a zstd block
+// end which is a transaction end, so that recovery can cut there; memory is the ring plus a few
+// batches, whatever the source sends. All public functions belong to one caller thread. Any failure
+// stops everything: every later call returns it.
 #pragma once
 
 #include <memory>
@@ -24,8 +27,9 @@ namespace tidemark {
 
 struct PipelineOptions {
   size_t ring_bytes = 4u << 20;
-  uint64_t batch_raw_bytes = 1u << 20;  // a durable point is due when this much waits, even if the disk is busy
-  size_t batches_max = 4;               // waiting for the disk
+  uint64_t batch_raw_bytes =
+      1u << 20;            // a durable point is due when this much waits, even if the disk is busy
+  size_t batches_max = 4;  // waiting for the disk
   SegmentWriterOptions writer;
 };
 
@@ -41,6 +45,9 @@ class Pipeline {
   Status Append(Bytes bytes, const ScannedEvent& event);
   // The open segment ends here (at a transaction boundary). Does not wait.
   Status Seal(SealReason reason);
+  // The failure that stopped everything, if one did: an idle source gives no other occasion to
+  // notice.
+  Status Health() const;
   // Waits until every whole transaction given so far is durable and announced, and every Seal done.
   Status Drain();
 

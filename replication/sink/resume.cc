@@ -7,20 +7,26 @@
 namespace tidemark {
 namespace {
 
-ResumePoint After(const SegmentHeader& header, const GtidSet& gtids, uint64_t raw_bytes, int64_t commit_high_us) {
+ResumePoint After(const SegmentHeader& header, const GtidSet& gtids, uint64_t raw_bytes,
+                  int64_t commit_high_us) {
   ResumePoint resume;
   resume.executed = header.previous.Union(gtids);
-  resume.place = {header.server_uuid, header.source_file, header.source_start + raw_bytes - header.prefix_bytes};
+  resume.place = {header.server_uuid, header.source_file,
+                  header.source_start + raw_bytes - header.prefix_bytes};
   resume.next_segment = header.number + 1;
   resume.commit_high_us = commit_high_us;
   return resume;
 }
 
-Result<SegmentFooter> FooterOf(ArchiveDirectory& archive, const std::string& source, uint64_t number) {
-  TM_ASSIGN_OR_RETURN(auto reader, SegmentReader::Open(archive.files(), archive.SegmentPath(source, number)));
+Result<SegmentFooter> FooterOf(ArchiveDirectory& archive, const std::string& source,
+                               uint64_t number) {
+  TM_ASSIGN_OR_RETURN(auto reader,
+                      SegmentReader::Open(archive.files(), archive.SegmentPath(source, number)));
   if (!reader->sealed())
-    return Status(Code::kCorruption, archive.SegmentPath(source, number) + " is not sealed, although another segment follows it",
-                  "pitr verify tells what is in it; restore the file from a copy if its footer was damaged");
+    return Status(
+        Code::kCorruption,
+        archive.SegmentPath(source, number) + " is not sealed, although another segment follows it",
+        "pitr verify tells what is in it; restore the file from a copy if its footer was damaged");
   return reader->footer();
 }
 
@@ -37,7 +43,8 @@ Result<Recovery> RecoverSource(ArchiveDirectory& archive, Clock& clock, const st
     if (!reader.ok() && reader.error().code() != Code::kTruncated) return reader.error();
     if (reader.ok() && (*reader)->sealed()) {
       const SegmentFooter& footer = (*reader)->footer();
-      recovery.resume = After((*reader)->header(), footer.gtids, footer.raw_bytes, footer.commit_high_us);
+      recovery.resume =
+          After((*reader)->header(), footer.gtids, footer.raw_bytes, footer.commit_high_us);
       return recovery;
     }
     int64_t commit_high_us = 0;
@@ -45,12 +52,13 @@ Result<Recovery> RecoverSource(ArchiveDirectory& archive, Clock& clock, const st
       TM_ASSIGN_OR_RETURN(SegmentFooter before, FooterOf(archive, source, numbers.back()));
       commit_high_us = before.commit_high_us;
     }
-    TM_ASSIGN_OR_RETURN(RecoveredSegment recovered,
-                        RecoverSegment(archive.files(), clock, path, source, number, commit_high_us));
+    TM_ASSIGN_OR_RETURN(RecoveredSegment recovered, RecoverSegment(archive.files(), clock, path,
+                                                                   source, number, commit_high_us));
     recovery.cut_bytes += recovered.cut_bytes;
     if (recovered.removed) continue;
     const SegmentRecord& segment = recovered.contents.segment;
-    recovery.resume = After(segment.header, segment.gtids, segment.raw_bytes, segment.commit_high_us);
+    recovery.resume =
+        After(segment.header, segment.gtids, segment.raw_bytes, segment.commit_high_us);
     recovery.sealed = std::move(recovered.contents);
     return recovery;
   }

@@ -1,5 +1,6 @@
-// Where archiving goes on: read from the segments on disk alone (invariant 2), after cutting the last one's tail if a
-// crash, a failed write or a broken connection left it unsealed. The one path for all three (invariant 3).
+// Where archiving goes on: read from the segments on disk alone (invariant 2), after cutting the
+// last one's tail if a crash, a failed write or a broken connection left it unsealed. The one path
+// for all three (invariant 3).
 #pragma once
 
 #include <optional>

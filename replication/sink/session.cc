@@ -9,7 +9,9 @@ namespace tidemark {
 namespace {
 
 // The sender's copy of an event, or one it made up: not in the source's file at this place.
-bool MadeUpBySender(const EventHeader& header) { return header.artificial() || header.log_pos == 0; }
+bool MadeUpBySender(const EventHeader& header) {
+  return header.artificial() || header.log_pos == 0;
+}
 
 }  // namespace
 
@@ -38,13 +40,9 @@ void Session::OnSealed() { segment_.reset(); }
 
 Status Session::OnEvent(Bytes bytes, const ScannedEvent& event, SessionAction* action) {
   switch (event.role) {
-    case EventRole::kHeartbeat:
-      return OkStatus();
-    case EventRole::kRotate:
-      return OnRotate(bytes, event, action);
-    case EventRole::kFormatDescription:
-      OnFormatDescription(bytes, event);
-      return OkStatus();
+    case EventRole::kHeartbeat: return OkStatus();
+    case EventRole::kRotate: return OnRotate(bytes, event, action);
+    case EventRole::kFormatDescription: OnFormatDescription(bytes, event); return OkStatus();
     case EventRole::kPreviousGtids:
       if (!head_.empty() && !MadeUpBySender(event.header)) {
         head_.append(AsText(bytes));
@@ -59,7 +57,8 @@ Status Session::OnEvent(Bytes bytes, const ScannedEvent& event, SessionAction* a
     case EventRole::kBetween:
       if (event.role == EventRole::kBetween && MadeUpBySender(event.header)) return OkStatus();
       TM_RETURN_IF_ERROR(Archive(bytes, event, action));
-      if (action->archive && !in_transaction_ && segment_->raw_bytes >= limits_.segment_raw_bytes_max)
+      if (action->archive && !in_transaction_ &&
+          segment_->raw_bytes >= limits_.segment_raw_bytes_max)
         action->seal_after = SealReason::kSize;
       break;
   }
@@ -70,7 +69,8 @@ Status Session::OnEvent(Bytes bytes, const ScannedEvent& event, SessionAction* a
 Status Session::OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* action) {
   TM_ASSIGN_OR_RETURN(Rotate rotate, ParseRotate(EventBody(event.head, event.checksum)));
   if (in_transaction_)
-    return Status(Code::kCorruption, "the source left " + stream_file_ + " for " + rotate.next_file + " inside a transaction");
+    return Status(Code::kCorruption, "the source left " + stream_file_ + " for " +
+                                         rotate.next_file + " inside a transaction");
   if (!MadeUpBySender(event.header)) {
     TM_RETURN_IF_ERROR(Archive(bytes, event, action));
     if (action->archive) {
@@ -80,7 +80,6 @@ Status Session::OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* 
     }
     return OkStatus();
   }
-  action->file_ended = !stream_file_.empty() && stream_file_ != rotate.next_file;
   stream_file_ = rotate.next_file;
   stream_position_ = rotate.position;
   head_.clear();
@@ -97,17 +96,18 @@ void Session::OnFormatDescription(Bytes bytes, const ScannedEvent& event) {
   stream_position_ += bytes.size();
 }
 
-// Where the event begins in the source's file. The sender may skip transactions we have; log_pos then jumps forward.
-// log_pos has 32 bits only and wraps in files beyond 4 GiB.
+// Where the event begins in the source's file. The sender may skip transactions we have; log_pos
+// then jumps forward. log_pos has 32 bits only and wraps in files beyond 4 GiB.
 Result<uint64_t> Session::PlaceEvent(const ScannedEvent& event) const {
   const uint64_t size = event.header.size;
   const uint64_t expected_end = stream_position_ + size;
   if (static_cast<uint32_t>(expected_end) == event.header.log_pos) return stream_position_;
   if (in_transaction_)
-    return Status(Code::kCorruption, "an event in " + stream_file_ + " ends at position " +
-                                         std::to_string(event.header.log_pos) + " where " +
-                                         std::to_string(static_cast<uint32_t>(expected_end)) +
-                                         " was expected: the source skipped bytes inside a transaction");
+    return Status(Code::kCorruption,
+                  "an event in " + stream_file_ + " ends at position " +
+                      std::to_string(event.header.log_pos) + " where " +
+                      std::to_string(static_cast<uint32_t>(expected_end)) +
+                      " was expected: the source skipped bytes inside a transaction");
   uint64_t end = (expected_end & ~uint64_t{0xFFFFFFFF}) | event.header.log_pos;
   if (end < expected_end) end += uint64_t{1} << 32;
   return end - size;
@@ -125,17 +125,18 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
   const uint64_t end = begin + event.header.size;
   if (!in_transaction_ && Have(begin)) {
     if (event.role == EventRole::kTransaction)
-      return Status(Code::kCorruption, "the source sent a transaction at " + stream_file_ + " position " +
-                                           std::to_string(begin) + " that the archive already has");
+      return Status(Code::kCorruption, "the source sent a transaction at " + stream_file_ +
+                                           " position " + std::to_string(begin) +
+                                           " that the archive already has");
     stream_position_ = end;
     return OkStatus();
   }
   if (event.finished != nullptr && resume_.executed.Contains(event.finished->gtid))
-    return Status(Code::kCorruption, "the source sent transaction " + event.finished->gtid.ToString() +
+    return Status(Code::kCorruption, "the source sent transaction " +
+                                         event.finished->gtid.ToString() +
                                          ", which the archive already has, again");
 
-  const bool follows = segment_ && segment_->file == stream_file_ && segment_->next_position == begin && gap_.missing.empty();
-  if (!follows) {
+  if (!FollowsSegment(begin)) {
     TM_CHECK(!in_transaction_);
     if (segment_) action->seal_before = SealReason::kSourceChange;
     TM_ASSIGN_OR_RETURN(action->begin, StartSegment(begin, event));
@@ -155,7 +156,13 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
   return OkStatus();
 }
 
-Result<std::unique_ptr<SegmentStart>> Session::StartSegment(uint64_t begin, const ScannedEvent& event) {
+bool Session::FollowsSegment(uint64_t begin) const {
+  return segment_ && segment_->next_position == begin && segment_->file == stream_file_ &&
+         segment_->server_uuid == server_uuid_ && gap_.missing.empty();
+}
+
+Result<std::unique_ptr<SegmentStart>> Session::StartSegment(uint64_t begin,
+                                                            const ScannedEvent& event) {
   if (format_description_.empty())
     return Status(Code::kCorruption, "the source sent an event before its format description");
   auto start = std::make_unique<SegmentStart>();
@@ -177,7 +184,8 @@ Result<std::unique_ptr<SegmentStart>> Session::StartSegment(uint64_t begin, cons
     header.prefix_bytes = static_cast<uint32_t>(start->prefix.size());
     header.source_start = begin;
   }
-  segment_ = OpenSegment{stream_file_, begin, start->prefix.size() + start->file_head.size()};
+  segment_ = OpenSegment{server_uuid_, stream_file_, begin,
+                         start->prefix.size() + start->file_head.size()};
   return start;
 }
 

@@ -1,11 +1,13 @@
-// What to do with each event a source sends: the pure state machine between the dump and the segments.
+// What to do with each event a source sends: the pure state machine between the dump and the
+// segments.
 //
-// It knows how far the archive goes (GTID set and place in the source's file), which events are the sender's own
-// inventions, when a segment must begin and end, and what must never happen (a transaction twice, a jump inside one).
-// It returns the next action and performs nothing. No I/O, no clock, one thread.
+// It knows how far the archive goes (GTID set and place in the source's file), which events are the
+// sender's own inventions, when a segment must begin and end, and what must never happen (a
+// transaction twice, a jump inside one). It returns the next action and performs nothing. No I/O,
+// no clock, one thread.
 //
-// Rule that makes segments simple: a segment holds one contiguous range of one source file. So an event that does not
-// follow the last archived byte of the same file begins a new segment.
+// Rule that makes segments simple: a segment holds one contiguous range of one source file. So an
+// event that does not follow the last archived byte of the same file begins a new segment.
 #pragma once
 
 #include <cstdint>
@@ -18,17 +20,18 @@
 
 namespace tidemark {
 
-// A place in a source's binlog: everything before `position` in `file` is archived. 64 bits: files pass 4 GiB.
+// A place in a source's binlog: everything before `position` in `file` is archived. 64 bits: files
+// pass 4 GiB.
 struct SourcePlace {
   Uuid server_uuid;
-  std::string file;       // empty: nowhere yet
+  std::string file;  // empty: nowhere yet
   uint64_t position = 0;
   bool operator==(const SourcePlace&) const = default;
 };
 
 // Where the archive of one source ends.
 struct ResumePoint {
-  GtidSet executed;              // all transactions archived or known missing: what the dump must leave out
+  GtidSet executed;  // all transactions archived or known missing: what the dump must leave out
   SourcePlace place;
   uint64_t next_segment = 1;
   int64_t commit_high_us = 0;
@@ -41,9 +44,10 @@ struct SessionLimits {
 
 // What a new segment starts with.
 struct SegmentStart {
-  SegmentHeader header;    // created_us is the performer's to set
-  std::string prefix;      // continuation: magic, format description, Previous_gtids; not the source's bytes
-  std::string file_head;   // native: magic and the file's own first events; the source's bytes
+  SegmentHeader header;  // created_us is the performer's to set
+  std::string
+      prefix;  // continuation: magic, format description, Previous_gtids; not the source's bytes
+  std::string file_head;  // native: magic and the file's own first events; the source's bytes
 };
 
 struct SessionAction {
@@ -52,21 +56,21 @@ struct SessionAction {
   bool archive = false;                   // then append the event's bytes
   uint64_t raw_end = 0;                   // their end in the segment's raw binlog
   std::optional<SealReason> seal_after;   // then end the segment
-  bool file_ended = false;                // the sender moved on to the next file (used to finish a file by position)
 };
 
 class Session {
  public:
   Session(std::string source_name, ResumePoint resume, SessionLimits limits);
 
-  // A new connection to `server_uuid` is up; `gap`, if not empty, is what the dump will leave out for ever and has been
-  // allowed to: it becomes part of `executed` and is recorded in the next segment's header.
+  // A new connection to `server_uuid` is up; `gap`, if not empty, is what the dump will leave out
+  // for ever and has been allowed to: it becomes part of `executed` and is recorded in the next
+  // segment's header.
   void OnConnected(const Uuid& server_uuid, const GapRecord& gap);
-  // `bytes` is the whole event, `event` what the scanner says of it; `action` comes empty. kCorruption if the source contradicts itself or
-  // sends what we have.
+  // `bytes` is the whole event, `event` what the scanner says of it; `action` comes empty.
+  // kCorruption if the source contradicts itself or sends what we have.
   Status OnEvent(Bytes bytes, const ScannedEvent& event, SessionAction* action);
-  // The connection broke, outside any transaction: the open segment stays open. (Inside one, the caller cuts the
-  // segment's tail and begins a new Session from what is on disk.)
+  // The connection broke, outside any transaction: the open segment stays open. (Inside one, the
+  // caller cuts the segment's tail and begins a new Session from what is on disk.)
   void OnDisconnected();
   // The open segment has been sealed for its age, or because we stop.
   void OnSealed();
@@ -77,6 +81,7 @@ class Session {
 
  private:
   struct OpenSegment {
+    Uuid server_uuid;
     std::string file;
     uint64_t next_position = 0;
     uint64_t raw_bytes = 0;
@@ -86,18 +91,19 @@ class Session {
   Status OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* action);
   Result<uint64_t> PlaceEvent(const ScannedEvent& event) const;
   Status Archive(Bytes bytes, const ScannedEvent& event, SessionAction* action);
+  bool FollowsSegment(uint64_t begin) const;
   Result<std::unique_ptr<SegmentStart>> StartSegment(uint64_t begin, const ScannedEvent& event);
   bool Have(uint64_t begin) const;
 
   const std::string source_name_;
   const SessionLimits limits_;
   ResumePoint resume_;
-  GapRecord gap_;                 // to be recorded in the next segment
+  GapRecord gap_;  // to be recorded in the next segment
   Uuid server_uuid_;
   std::string stream_file_;       // the file the sender is in
   uint64_t stream_position_ = 0;  // where its next event begins, unless it skips
   std::string format_description_;
-  std::string head_;              // magic + FDE + Previous_gtids of stream_file_, until archived
+  std::string head_;  // magic + FDE + Previous_gtids of stream_file_, until archived
   std::optional<OpenSegment> segment_;
   bool in_transaction_ = false;
 };

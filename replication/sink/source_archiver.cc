@@ -1,6 +1,5 @@
 #include "replication/sink/source_archiver.h"
 
-#include <openssl/rand.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -12,15 +11,6 @@ namespace {
 
 std::string Describe(const Status& status) {
   return status.hint().empty() ? status.message() : status.message() + "; hint: " + status.hint();
-}
-
-Result<Uuid> RandomUuid() {
-  Uuid uuid;
-  if (RAND_bytes(uuid.bytes.data(), static_cast<int>(uuid.bytes.size())) != 1)
-    return Status(Code::kIo, "the system has no random numbers to make a replica UUID of");
-  uuid.bytes[6] = static_cast<uint8_t>((uuid.bytes[6] & 0x0F) | 0x40);  // RFC 4122, version 4
-  uuid.bytes[8] = static_cast<uint8_t>((uuid.bytes[8] & 0x3F) | 0x80);
-  return uuid;
 }
 
 // Worth trying again soon; anything else waits as long as it may, since a person has to act first.
@@ -39,9 +29,13 @@ const char* ArchiverStateName(ArchiverState state) {
   return "unknown";
 }
 
-SourceArchiver::SourceArchiver(ArchiveDirectory& archive, std::unique_ptr<EventSource> source, Clock& clock,
-                               DurableListener& listener, ArchiverOptions options)
-    : archive_(archive), source_(std::move(source)), clock_(clock), listener_(listener), options_(std::move(options)),
+SourceArchiver::SourceArchiver(ArchiveDirectory& archive, std::unique_ptr<EventSource> source,
+                               Clock& clock, DurableListener& listener, ArchiverOptions options)
+    : archive_(archive),
+      source_(std::move(source)),
+      clock_(clock),
+      announcer_(listener),
+      options_(std::move(options)),
       jitter_(static_cast<uint32_t>(clock.WallMicroseconds())) {}
 
 SourceArchiver::~SourceArchiver() = default;
@@ -49,14 +43,12 @@ SourceArchiver::~SourceArchiver() = default;
 Status SourceArchiver::Prepare() {
   TM_RETURN_IF_ERROR(archive_.CreateSource(options_.source));
   TM_ASSIGN_OR_RETURN(identity_, archive_.ReadIdentity(options_.source));
-  if (identity_.replica_uuid == Uuid{}) {
-    TM_ASSIGN_OR_RETURN(identity_.replica_uuid, RandomUuid());
-    TM_RETURN_IF_ERROR(archive_.WriteIdentity(options_.source, identity_));
-  }
   TM_ASSIGN_OR_RETURN(Recovery recovery, RecoverSource(archive_, clock_, options_.source));
   if (recovery.sealed)
-    spdlog::info("[{}] recovered segment {}: {} transactions kept, {} unacknowledged bytes cut", options_.source,
-                 recovery.sealed->segment.header.number, recovery.sealed->segment.transactions, recovery.cut_bytes);
+    spdlog::info("[{}] recovered segment {}: {} transactions kept, {} unacknowledged bytes cut",
+                 options_.source, recovery.sealed->segment.header.number,
+                 recovery.sealed->segment.transactions, recovery.cut_bytes);
+  announcer_.StartBehind(recovery.resume.next_segment - 1, recovery.resume.commit_high_us);
   session_.emplace(options_.source, std::move(recovery.resume), options_.limits);
   return OkStatus();
 }
@@ -66,16 +58,18 @@ Status SourceArchiver::Recover() {
   pipeline_.reset();
   session_.reset();
   TM_ASSIGN_OR_RETURN(Recovery recovery, RecoverSource(archive_, clock_, options_.source));
-  if (recovery.sealed) {
-    spdlog::info("[{}] cut segment {} back to its last whole transaction ({} bytes dropped, the source will send them again)",
-                 options_.source, recovery.sealed->segment.header.number, recovery.cut_bytes);
-    TM_RETURN_IF_ERROR(listener_.OnDurable(*recovery.sealed));
-  }
+  if (recovery.sealed)
+    spdlog::info(
+        "[{}] cut segment {} back to its last whole transaction ({} bytes dropped, the source will "
+        "send them again)",
+        options_.source, recovery.sealed->segment.header.number, recovery.cut_bytes);
+  TM_RETURN_IF_ERROR(announcer_.CatchUp(archive_, options_.source, recovery));
   session_.emplace(options_.source, std::move(recovery.resume), options_.limits);
   return OkStatus();
 }
 
-// A link that broke between transactions leaves the segment open; anything else goes through Recover.
+// A link that broke between transactions leaves the segment open; anything else goes through
+// Recover.
 Status SourceArchiver::AfterBreak(const Status& error) {
   source_->Disconnect();
   const bool clean = error.code() == Code::kSourceUnavailable && !session_->in_transaction();
@@ -83,7 +77,8 @@ Status SourceArchiver::AfterBreak(const Status& error) {
     session_->OnDisconnected();
     return OkStatus();
   }
-  if (pipeline_ != nullptr) (void)pipeline_->Drain();  // if that fails there is less on disk, and Recover sees it
+  if (pipeline_ != nullptr)
+    (void)pipeline_->Drain();  // if that fails there is less on disk, and Recover sees it
   return Recover();
 }
 
@@ -111,7 +106,8 @@ Status SourceArchiver::RunOnce() {
   return result.ok() ? finished : result;
 }
 
-// Orderly stop: what is whole becomes durable, the segment is sealed; a transaction under way is cut off.
+// Orderly stop: what is whole becomes durable, the segment is sealed; a transaction under way is
+// cut off.
 Status SourceArchiver::Finish() {
   source_->Disconnect();
   if (session_ && session_->in_transaction())
@@ -136,16 +132,16 @@ Status SourceArchiver::ArchiveUntilBroken(bool non_blocking) {
   DumpRequest request;
   TM_RETURN_IF_ERROR(Connect(&request));
   request.non_blocking = non_blocking;
-  request.exclude = session_->resume().executed;
   TM_RETURN_IF_ERROR(source_->StartDump(request));
   scanner_.emplace(ScannerOptions{});
   SetState(ArchiverState::kArchiving, OkStatus());
-  return Pump(false);
+  return Pump();
 }
 
 Status SourceArchiver::Connect(DumpRequest* request) {
   TM_ASSIGN_OR_RETURN(SourceFacts facts, source_->Connect());
   TM_ASSIGN_OR_RETURN(GapRecord gap, CheckHistory(facts));
+  TM_RETURN_IF_ERROR(CheckPlace(facts, request));
   TM_RETURN_IF_ERROR(RememberServer(facts.server_uuid));
   request->server_id = options_.server_id;
   request->our_uuid = identity_.replica_uuid;
@@ -155,79 +151,89 @@ Status SourceArchiver::Connect(DumpRequest* request) {
     ++status_.connections;
     status_.server_version = facts.version;
   }
-  spdlog::info("[{}] connected to MySQL {} ({}), {}; archived up to {}", options_.source, facts.version,
-               facts.server_uuid.ToString(), facts.tls_cipher.empty() ? "no TLS" : facts.tls_cipher,
-               session_->resume().place.file.empty() ? "nothing yet" : session_->resume().place.file);
+  spdlog::info(
+      "[{}] connected to MySQL {} ({}), {}; archived up to {}", options_.source, facts.version,
+      facts.server_uuid.ToString(), facts.tls_cipher.empty() ? "no TLS" : facts.tls_cipher,
+      session_->resume().place.file.empty() ? "nothing yet" : session_->resume().place.file);
   if (!gap.missing.empty())
-    spdlog::warn("[{}] gap: {} will never be archived: {}", options_.source, gap.missing.ToString(), gap.reason);
+    spdlog::warn("[{}] gap: {} will never be archived: {}", options_.source, gap.missing.ToString(),
+                 gap.reason);
   session_->OnConnected(facts.server_uuid, gap);
-  return FinishFile(*request, facts);
+  request->exclude = session_->resume().executed;
+  return OkStatus();
 }
 
 // Compares histories before anything is asked for (invariants 6 and 10).
 Result<GapRecord> SourceArchiver::CheckHistory(const SourceFacts& facts) const {
   const GtidSet& ours = session_->resume().executed;
-  const GtidSet lost = ours.Minus(facts.gtid_executed);
+  // The source sends a transaction before it counts as executed there.
+  const GtidSet lost = ours.Minus(facts.gtid_executed).Minus(facts.gtid_owned);
   if (!lost.empty())
     return Status(Code::kDivergence,
-                  "the archive has transactions that source " + options_.source + " does not have: " + lost.ToString(),
-                  "the source was rewound, restored or replaced; archive it under a new source name, or bring these transactions back to it");
+                  "the archive has transactions that source " + options_.source +
+                      " does not have: " + lost.ToString(),
+                  "the source was rewound, restored or replaced; archive it under a new source "
+                  "name, or bring these transactions back to it");
   GapRecord gap;
   gap.missing = facts.gtid_purged.Minus(ours);
   if (gap.missing.empty() || options_.adopt_purged) {
-    gap.reason = ours.empty() ? "purged by the source before its first archiving (adopt_purged = true)"
-                              : "purged by the source before they could be archived (adopt_purged = true)";
+    gap.reason = ours.empty()
+                     ? "purged by the source before its first archiving (adopt_purged = true)"
+                     : "purged by the source before they could be archived (adopt_purged = true)";
     gap.noticed_us = clock_.WallMicroseconds();
     return gap;
   }
-  return Status(Code::kGap,
-                "source " + options_.source + " has purged transactions that the archive does not have: " + gap.missing.ToString(),
-                "set adopt_purged = true for this source to go on without them; they will be listed as a gap");
+  return Status(
+      Code::kGap,
+      "source " + options_.source +
+          " has purged transactions that the archive does not have: " + gap.missing.ToString(),
+      "set adopt_purged = true for this source to go on without them; they will be listed as a "
+      "gap");
 }
 
 Status SourceArchiver::RememberServer(const Uuid& server_uuid) {
-  if (!identity_.server_uuids.empty() && identity_.server_uuids.back() == server_uuid) return OkStatus();
+  if (!identity_.server_uuids.empty() && identity_.server_uuids.back() == server_uuid)
+    return OkStatus();
   identity_.server_uuids.push_back(server_uuid);
   return archive_.WriteIdentity(options_.source, identity_);
 }
 
-// Auto-position starts at the newest file that can hold something we lack. If we stopped between a file's last
-// transaction and its Rotate event, it would skip that event, and the file's copy would lack its end. So a file that
-// the source has already left is first read to its end by position.
-Status SourceArchiver::FinishFile(const DumpRequest& base, const SourceFacts& facts) {
-  const SourcePlace place = session_->resume().place;
-  if (place.file.empty() || place.server_uuid != facts.server_uuid || place.position <= kBinlogMagicSize) return OkStatus();
-  for (size_t i = 0; i + 1 < facts.binlogs.size(); ++i) {
-    if (facts.binlogs[i].name != place.file || facts.binlogs[i].bytes <= place.position) continue;
-    if (place.position > UINT32_MAX) break;  // COM_BINLOG_DUMP cannot say it
-    DumpRequest request = base;
-    request.by_position = true;
-    request.non_blocking = true;
-    request.file = place.file;
-    request.position = place.position;
-    TM_RETURN_IF_ERROR(source_->StartDump(request));
-    scanner_.emplace(ScannerOptions{});
-    Status status = Pump(true);
-    if (status.code() != Code::kEndOfData) TM_RETURN_IF_ERROR(std::move(status));
-    TM_ASSIGN_OR_RETURN(SourceFacts again, source_->Connect());
-    session_->OnConnected(again.server_uuid, {});
-    break;
+// The dump begins where the archive ends, in the same file, as long as the source has that file.
+// Left to itself the source would begin in the newest file that holds something we lack: it would
+// skip what stands behind a file's last transaction (its Rotate) and files without transactions,
+// and the archive's copies of those files would not be whole.
+Status SourceArchiver::CheckPlace(const SourceFacts& facts, DumpRequest* request) const {
+  const SourcePlace& place = session_->resume().place;
+  if (place.server_uuid != facts.server_uuid || place.position < kBinlogMagicSize)
+    return OkStatus();
+  for (const SourceBinlog& binlog : facts.binlogs) {
+    if (binlog.name != place.file) continue;
+    if (binlog.bytes < place.position)
+      return Status(
+          Code::kDivergence,
+          "source " + options_.source + " has a shorter " + place.file + " (" +
+              std::to_string(binlog.bytes) + " bytes) than the archive (" +
+              std::to_string(place.position) + " bytes)",
+          "the source's binary logs were reset or truncated; archive it under a new source name");
+    request->file = place.file;
+    request->position = place.position;
   }
   return OkStatus();
 }
 
-// Until the link breaks or ends (an error says how), or, if so asked, OK when the source leaves the current file.
-Status SourceArchiver::Pump(bool until_file_ends) {
+// Until the link breaks or ends: an error says how.
+Status SourceArchiver::Pump() {
   for (;;) {
     TM_ASSIGN_OR_RETURN(const Bytes bytes, source_->Next());
-    failures_ = 0;
     ScannedEvent event;
     TM_RETURN_IF_ERROR(scanner_->FeedEvent(bytes, &event));
     SessionAction action;
     TM_RETURN_IF_ERROR(session_->OnEvent(bytes, event, &action));
-    if (until_file_ends && action.file_ended) return OkStatus();
     TM_RETURN_IF_ERROR(Perform(bytes, event, action));
-    if (event.role == EventRole::kHeartbeat || event.finished != nullptr) TM_RETURN_IF_ERROR(SealIfOld());
+    if (event.role == EventRole::kHeartbeat && pipeline_ != nullptr)
+      TM_RETURN_IF_ERROR(pipeline_->Health());
+    if (event.role == EventRole::kHeartbeat || event.finished != nullptr)
+      TM_RETURN_IF_ERROR(BetweenTransactions());
   }
 }
 
@@ -235,9 +241,11 @@ Status SourceArchiver::Perform(Bytes bytes, ScannedEvent event, SessionAction& a
   if (action.seal_before) TM_RETURN_IF_ERROR(pipeline_->Seal(*action.seal_before));
   if (action.begin) {
     if (pipeline_ == nullptr)
-      pipeline_ = std::make_unique<Pipeline>(archive_, options_.source, clock_, listener_, options_.pipeline);
+      pipeline_ = std::make_unique<Pipeline>(archive_, options_.source, clock_, announcer_,
+                                             options_.pipeline);
     segment_begun_us_ = clock_.MonotonicMicroseconds();
-    TM_RETURN_IF_ERROR(pipeline_->Begin(std::move(*action.begin), session_->resume().commit_high_us));
+    TM_RETURN_IF_ERROR(
+        pipeline_->Begin(std::move(*action.begin), session_->resume().commit_high_us));
   }
   if (action.archive) {
     // The scanner counts what it is fed; the segment counts what it holds.
@@ -251,9 +259,12 @@ Status SourceArchiver::Perform(Bytes bytes, ScannedEvent event, SessionAction& a
   return OkStatus();
 }
 
-Status SourceArchiver::SealIfOld() {
-  if (!session_->segment_open()) return OkStatus();
-  if (clock_.MonotonicMicroseconds() - segment_begun_us_ < options_.limits.segment_age_us_max) return OkStatus();
+// Whatever needs doing now and then, and has no event of its own.
+Status SourceArchiver::BetweenTransactions() {
+  failures_ = 0;  // this connection got somewhere
+  if (!session_->segment_open() || session_->in_transaction()) return OkStatus();
+  if (clock_.MonotonicMicroseconds() - segment_begun_us_ < options_.limits.segment_age_us_max)
+    return OkStatus();
   TM_RETURN_IF_ERROR(pipeline_->Seal(SealReason::kAge));
   session_->OnSealed();
   return OkStatus();
@@ -262,12 +273,17 @@ Status SourceArchiver::SealIfOld() {
 // False if asked to stop meanwhile.
 bool SourceArchiver::WaitBeforeRetry(const Status& error) {
   const bool transient = Transient(error);
-  const int64_t full = transient ? std::min(options_.backoff_us_max, options_.backoff_us_min << std::min(failures_, 20u))
+  const int64_t full = transient ? std::min(options_.backoff_us_max,
+                                            options_.backoff_us_min << std::min(failures_, 20u))
                                  : options_.backoff_us_max;
   if (failures_ < UINT32_MAX) ++failures_;
   const int64_t wait_us = std::uniform_int_distribution<int64_t>(full / 2, full)(jitter_);
-  if (transient) spdlog::warn("[{}] {}; trying again in {:.1f} s", options_.source, error.message(), 1e-6 * static_cast<double>(wait_us));
-  else spdlog::error("[{}] {}; trying again in {:.1f} s", options_.source, Describe(error), 1e-6 * static_cast<double>(wait_us));
+  if (transient)
+    spdlog::warn("[{}] {}; trying again in {:.1f} s", options_.source, error.message(),
+                 1e-6 * static_cast<double>(wait_us));
+  else
+    spdlog::error("[{}] {}; trying again in {:.1f} s", options_.source, Describe(error),
+                  1e-6 * static_cast<double>(wait_us));
   SetState(ArchiverState::kWaiting, error);
   std::unique_lock lock(mutex_);
   wake_up_.wait_for(lock, std::chrono::microseconds(wait_us), [this] { return stopping_.load(); });

@@ -172,11 +172,9 @@ Status MySqlEventSource::OpenDump(const DumpRequest& request) {
   dump->read_timeout_s = ReadTimeoutSeconds(request.heartbeat_us);
   dump->stream.server_id = request.server_id;
   dump->stream.flags = request.non_blocking ? kBinlogDumpNonBlock : 0;
-  dump->stream.start_position = 4;
-  if (request.by_position) {
-    dump->file = request.file;
-    dump->stream.start_position = request.position;
-  } else {
+  dump->stream.start_position = request.file.empty() ? 4 : request.position;
+  dump->file = request.file;
+  if (!request.by_position) {
     dump->encoded_set = request.exclude.Encode();
     dump->stream.flags |= MYSQL_RPL_GTID;
     dump->stream.gtid_set_encoded_size = dump->encoded_set.size();

@@ -23,6 +23,9 @@ struct SourceFacts {
   uint32_t version_number = 0;  // 90704
   GtidSet gtid_executed;
   GtidSet gtid_purged;
+  // Of transactions that are being committed: they may have been sent already, and are not in
+  // gtid_executed yet. Read before it, so that none is missed between the two.
+  GtidSet gtid_owned;
   std::vector<SourceBinlog> binlogs;  // oldest first, the active one last; read after the GTID sets
   bool binlogs_visible = false;       // false: no binary log, or no REPLICATION CLIENT privilege
   std::string tls_cipher;             // empty: the connection is not encrypted

@@ -66,8 +66,8 @@ void ArchiveBuilder::BeginSegment(uint64_t source_start, const std::string& pref
   header.created_us = 1;
   header.previous = set_;
   header.gap = std::exchange(gap_, {});
-  writer_ = Must(SegmentWriter::Create(PosixFileSystem(), SegmentPath(number_), header,
-                                       AsBytes(prefix), {}));
+  writer_ = Must(
+      SegmentWriter::Create(PosixFileSystem(), SegmentPath(number_), header, AsBytes(prefix), {}));
   catalog_ = std::make_unique<SegmentCatalog>(header, commit_high_us_);
   ScannerOptions options;
   options.expect_magic = true;

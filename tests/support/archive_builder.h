@@ -1,6 +1,6 @@
-// Builds an archive on disk through the real SegmentWriter, SegmentCatalog and Index, from made-up or given binary
-// logs. What fails aborts: this is for tests and benchmarks. One thread. The index is written while the object lives.
-// (Link tidemark_index too.)
+// Builds an archive on disk through the real SegmentWriter, SegmentCatalog and Index, from made-up
+// or given binary logs. What fails aborts: this is for tests and benchmarks. One thread. The index
+// is written while the object lives. (Link tidemark_index too.)
 #pragma once
 
 #include <map>
@@ -19,7 +19,7 @@ namespace tidemark::testing {
 class ArchiveBuilder {
  public:
   struct Options {
-    bool keep_files = true;             // remember the source's files for FileBytes
+    bool keep_files = true;                       // remember the source's files for FileBytes
     uint64_t segment_raw_bytes_max = UINT64_MAX;  // longer files get a continuation segment
     ChecksumAlgorithm checksum = ChecksumAlgorithm::kCrc32;
   };
@@ -41,7 +41,7 @@ class ArchiveBuilder {
   void Publish();  // durable, and in the index; unsealed
   // Bytes that are in the file but not published: what a daemon writes while we look.
   void WriteUnpublished(const TransactionSpec& transaction);
-  void Finish();   // seals and publishes; the index is flushed and closed
+  void Finish();  // seals and publishes; the index is flushed and closed
 
   const GtidSet& set() const { return set_; }  // the source's gtid_executed at the archive's end
   uint64_t segment_number() const { return number_; }

@@ -17,11 +17,11 @@ constexpr size_t kServerVersionBytes = 50;
 constexpr std::string_view kServerVersion = "9.7.4-tidemark-test";
 // Post-header lengths of event types 1 to 42, as a 9.7.4 server's format description has them.
 constexpr std::array<uint8_t, 42> kPostHeaderBytes = {
-    0, 13, 0, 8, 0, 0, 0, 0,  4,  0,  4, 0, 0, 0, 99, 0, 4,  26, 8,  0, 0,
+    0, 13, 0, 8, 0, 0, 0, 0, 4,  0,  4,  0,  0,  0, 99, 0,  4, 26, 8,  0, 0,
     0, 0,  0, 0, 2, 0, 0, 0, 10, 10, 10, 42, 42, 0, 18, 52, 0, 10, 40, 0, 0};
 
-constexpr uint8_t kTypeLong = 3;     // INT
-constexpr uint8_t kTypeBlob = 252;   // LONGBLOB: four length bytes
+constexpr uint8_t kTypeLong = 3;    // INT
+constexpr uint8_t kTypeBlob = 252;  // LONGBLOB: four length bytes
 constexpr uint64_t kOriginalFlag = uint64_t{1} << 55;
 
 }  // namespace
@@ -150,9 +150,9 @@ void BinlogBuilder::AddTableMap(const TransactionSpec& transaction) {
 
 void BinlogBuilder::AddRows(const TransactionSpec& transaction) {
   bool update = transaction.change == RowChange::kUpdate;
-  BeginEvent(update                                      ? EventType::kUpdateRows
+  BeginEvent(update                                     ? EventType::kUpdateRows
              : transaction.change == RowChange::kDelete ? EventType::kDeleteRows
-                                                         : EventType::kWriteRows);
+                                                        : EventType::kWriteRows);
   Put(kTableId, 6);
   Put(1, 2);  // end of statement
   Put(2, 2);  // no extra data
@@ -167,7 +167,8 @@ void BinlogBuilder::AddRows(const TransactionSpec& transaction) {
     Put(transaction.row_bytes, 4);
     size_t at = bytes_.size();
     bytes_.append(blob_);
-    uint64_t mixed = row_ * 0x9E3779B97F4A7C15;  // not all alike, or zstd would make too little of it
+    uint64_t mixed =
+        row_ * 0x9E3779B97F4A7C15;  // not all alike, or zstd would make too little of it
     std::memcpy(&bytes_[at], &mixed, std::min<size_t>(sizeof(mixed), transaction.row_bytes));
   }
   EndEvent();

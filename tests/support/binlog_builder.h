@@ -1,5 +1,6 @@
-// Makes binary logs out of nothing: magic, format description, Previous_gtids, transactions, Rotate; with checksums and
-// transaction lengths as a 9.7 server writes them. Fast enough for tens of millions of transactions. One thread.
+// Makes binary logs out of nothing: magic, format description, Previous_gtids, transactions,
+// Rotate; with checksums and transaction lengths as a 9.7 server writes them. Fast enough for tens
+// of millions of transactions. One thread.
 #pragma once
 
 #include <cstdint>
@@ -23,15 +24,16 @@ struct TransactionSpec {
   std::string_view schema = "test";
   std::string_view table = "t";
   RowChange change = RowChange::kInsert;
-  uint32_t rows = 1;         // per event
-  uint32_t row_bytes = 16;   // of the blob in each row image
+  uint32_t rows = 1;        // per event
+  uint32_t row_bytes = 16;  // of the blob in each row image
   uint32_t events = 1;
   std::string_view ddl = {};  // not empty: the statement, and nothing of the above but schema
 };
 
 class BinlogBuilder {
  public:
-  explicit BinlogBuilder(ChecksumAlgorithm checksum = ChecksumAlgorithm::kCrc32) : checksum_(checksum) {}
+  explicit BinlogBuilder(ChecksumAlgorithm checksum = ChecksumAlgorithm::kCrc32)
+      : checksum_(checksum) {}
 
   // Bytes made since the last Take. `position()` counts from the file's begin.
   const std::string& bytes() const { return bytes_; }
@@ -55,8 +57,8 @@ class BinlogBuilder {
   ChecksumAlgorithm checksum_;
   std::string bytes_;
   std::string blob_;
-  uint64_t position_ = 0;      // of bytes_.end() in the file
-  size_t event_at_ = 0;        // in bytes_
+  uint64_t position_ = 0;  // of bytes_.end() in the file
+  size_t event_at_ = 0;    // in bytes_
   uint32_t timestamp_ = 0;
   int64_t sequence_ = 0;
   uint64_t row_ = 0;

@@ -112,7 +112,7 @@ inline SegmentHeader HeaderFor(uint32_t prefix_bytes = 0) {
   header.source_name = "source";
   header.source_file = "binlog.000001";
   header.prefix_bytes = prefix_bytes;
-  header.source_start = prefix_bytes == 0 ? 0 : 5000;
+  header.source_start = prefix_bytes;  // the copy is as long as what it is a copy of
   header.created_us = 1;
   return header;
 }

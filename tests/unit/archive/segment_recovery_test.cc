@@ -276,6 +276,33 @@ TEST_F(SegmentRecoveryTest, TornHeaderIsRemovedButNothingElseThatHasNone) {
   EXPECT_TRUE(files_.Exists(kSegmentPath));
 }
 
+// A segment whose header or footer has the next format version, everything else right.
+std::string WithNextVersion(std::string segment, size_t frame_at, size_t checksum_at) {
+  segment[frame_at + 16] = 2;
+  std::string checksum;
+  ByteWriter(&checksum).U32(Crc32(0, AsBytes(segment).subspan(frame_at, checksum_at - frame_at)));
+  return segment.replace(checksum_at, 4, checksum);
+}
+
+TEST_F(SegmentRecoveryTest, NewerVersionIsLeftAlone) {
+  const std::string header = EncodeSegmentHeader(testing::HeaderFor());
+  const std::string newer = WithNextVersion(header, 0, header.size() - 4);
+  files_.Put(kSegmentPath, newer);
+  EXPECT_EQ(Recover().error().code(), Code::kUnsupportedFormat);
+  EXPECT_TRUE(files_.Contents(kSegmentPath) == newer);
+
+  ASSERT_TRUE(files_.Remove(kSegmentPath).ok());
+  testing::Ingest(files_, SmallBinlog(4, 4), Mixed, /*seal=*/true);
+  const std::string whole = files_.Contents(kSegmentPath);
+  const size_t footer_bytes = FooterFrameBytes(AsBytes(whole).last(kFooterTrailerBytes));
+  const std::string newer_footer =
+      WithNextVersion(whole, whole.size() - footer_bytes, whole.size() - 12);
+  files_.Put(kSegmentPath, newer_footer);
+  EXPECT_EQ(SegmentReader::Open(files_, kSegmentPath).error().code(), Code::kUnsupportedFormat);
+  EXPECT_EQ(Recover().error().code(), Code::kUnsupportedFormat);
+  EXPECT_TRUE(files_.Contents(kSegmentPath) == newer_footer);
+}
+
 TEST_F(SegmentRecoveryTest, WrongNumberIsRefused) {
   testing::Ingest(files_, SmallBinlog(4, 4), Mixed, /*seal=*/false);
   const std::string before = files_.Contents(kSegmentPath);

@@ -11,9 +11,9 @@
 namespace tidemark {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::BuilderGtid;
 using testing::BuilderSet;
+using ::testing::HasSubstr;
 using testing::History;
 
 void BuildThree(History* history) {

@@ -18,7 +18,8 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr char kOne[] = "aaaaaaaa-0000-0000-0000-000000000001:1";
-constexpr char kMany[] = "aaaaaaaa-0000-0000-0000-000000000001:1:3,aaaaaaaa-0000-0000-0000-000000000002:7:billing:1";
+constexpr char kMany[] =
+    "aaaaaaaa-0000-0000-0000-000000000001:1:3,aaaaaaaa-0000-0000-0000-000000000002:7:billing:1";
 
 std::string Golden(const std::string& name) {
   return testing::ReadWholeFile(std::string(TIDEMARK_GOLDEN_DIR) + "/dumps/" + name + ".sql");
@@ -44,9 +45,10 @@ class BaseBackupTest : public ::testing::Test {
     EXPECT_FALSE(result.error().hint().empty());
   }
   // A dump of our own making around `head`.
-  static std::string Dump(const std::string& head, const std::string& body = "CREATE TABLE `t` (a int);\n") {
-    return "-- MySQL dump 10.13  Distrib 9.7.4, for Linux (x86_64)\n-- Server version\t9.7.4-2\n" + head + "\n" + body +
-           "\n-- Dump completed on 2026-11-21  0:41:25\n";
+  static std::string Dump(const std::string& head,
+                          const std::string& body = "CREATE TABLE `t` (a int);\n") {
+    return "-- MySQL dump 10.13  Distrib 9.7.4, for Linux (x86_64)\n-- Server version\t9.7.4-2\n" +
+           head + "\n" + body + "\n-- Dump completed on 2026-11-21  0:41:25\n";
   }
 
   testing::TempDir directory_;
@@ -54,7 +56,9 @@ class BaseBackupTest : public ::testing::Test {
 
 std::string Gzip(const std::string& text) {
   z_stream stream{};
-  EXPECT_EQ(::deflateInit2_(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, sizeof stream), Z_OK);
+  EXPECT_EQ(::deflateInit2_(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
+                            sizeof stream),
+            Z_OK);
   std::string in = text, out(::deflateBound(&stream, in.size()), '\0');
   stream.next_in = reinterpret_cast<Bytef*>(in.data());
   stream.avail_in = static_cast<uInt>(in.size());
@@ -85,7 +89,8 @@ TEST_F(BaseBackupTest, RealDumpsTellTheirSet) {
 }
 
 TEST_F(BaseBackupTest, RealPositionIsReadWhetherCommentedOutOrNot) {
-  const Result<BaseBackup> commented = ReadGolden("on_commented_position"), active = ReadGolden("on_active_position");
+  const Result<BaseBackup> commented = ReadGolden("on_commented_position"),
+                           active = ReadGolden("on_active_position");
   ASSERT_TRUE(commented.ok() && active.ok());
   EXPECT_EQ(commented->source_file, "binlog.000001");
   EXPECT_EQ(commented->source_position, 378u);
@@ -127,7 +132,8 @@ TEST_F(BaseBackupTest, RealDumpWithoutSetGivesItsPosition) {
   EXPECT_EQ(backup->source_position, 378u);
 }
 
-// It has a GTID_PURGED statement in its data, in a procedure's body and a comment in it: none counts.
+// It has a GTID_PURGED statement in its data, in a procedure's body and a comment in it: none
+// counts.
 TEST_F(BaseBackupTest, RealDumpWithoutAnyCoordinateIsRefused) {
   ExpectBad(ReadGolden("off"), "does not tell at which GTID set");
 }
@@ -155,8 +161,9 @@ TEST_F(BaseBackupTest, EveryCutOfARealDumpIsRefused) {
 
 TEST_F(BaseBackupTest, GzipAndZstdAreReadThrough) {
   const std::string text = Golden("multi_line");
-  for (const std::string& stored : {Gzip(text), Zstd(text), Gzip(text.substr(0, 700)) + Gzip(text.substr(700)),
-                                    Zstd(text.substr(0, 700)) + Zstd(text.substr(700))}) {
+  for (const std::string& stored :
+       {Gzip(text), Zstd(text), Gzip(text.substr(0, 700)) + Gzip(text.substr(700)),
+        Zstd(text.substr(0, 700)) + Zstd(text.substr(700))}) {
     const Result<BaseBackup> backup = Read(stored);
     ASSERT_TRUE(backup.ok()) << backup.error().message();
     EXPECT_TRUE(backup->compressed);
@@ -180,7 +187,8 @@ TEST_F(BaseBackupTest, WhatIsNoDumpIsRefused) {
   ExpectBad(Read(""), "is empty");
   ExpectBad(Read("hello\n"), "not a dump");
   ExpectBad(Read(std::string(100000, '\0')), "not a dump");
-  ExpectBad(Read("-- MariaDB dump 10.19  Distrib 10.11\nSET GLOBAL gtid_slave_pos='0-1-2';\n-- Dump completed on x\n"),
+  ExpectBad(Read("-- MariaDB dump 10.19  Distrib 10.11\nSET GLOBAL gtid_slave_pos='0-1-2';\n-- "
+                 "Dump completed on x\n"),
             "MariaDB");
   const Result<BaseBackup> missing = ReadMysqldump(PosixFileSystem(), directory_.Path("nothing"));
   EXPECT_EQ(missing.error().code(), Code::kNotFound);
@@ -189,23 +197,31 @@ TEST_F(BaseBackupTest, WhatIsNoDumpIsRefused) {
 TEST_F(BaseBackupTest, OlderFormsAreRead) {
   const std::string set = "SET @@GLOBAL.GTID_PURGED='" + std::string(kOne) + "';\n";
   EXPECT_EQ(Read(Dump(set))->gtid_set.ToString(), kOne);
-  EXPECT_EQ(Read(Dump("set global gtid_purged = \"+" + std::string(kOne) + "\" ;\n"))->gtid_set.ToString(), kOne);
-  const Result<BaseBackup> master =
-      Read(Dump(set + "-- CHANGE MASTER TO MASTER_LOG_FILE='mysql-bin.000042', MASTER_LOG_POS=1073741900;\n"));
+  EXPECT_EQ(Read(Dump("set global gtid_purged = \"+" + std::string(kOne) + "\" ;\n"))
+                ->gtid_set.ToString(),
+            kOne);
+  const Result<BaseBackup> master = Read(
+      Dump(set +
+           "-- CHANGE MASTER TO MASTER_LOG_FILE='mysql-bin.000042', MASTER_LOG_POS=1073741900;\n"));
   ASSERT_TRUE(master.ok());
   EXPECT_EQ(master->source_file, "mysql-bin.000042");
   EXPECT_EQ(master->source_position, 1073741900u);
   // Some 5.7 and 8.0 releases wrote it behind the tables.
-  EXPECT_EQ(Read(Dump("", "CREATE TABLE t (a int);\nINSERT INTO t VALUES ('x;');\n" + set))->gtid_set.ToString(), kOne);
+  EXPECT_EQ(Read(Dump("", "CREATE TABLE t (a int);\nINSERT INTO t VALUES ('x;');\n" + set))
+                ->gtid_set.ToString(),
+            kOne);
 }
 
 TEST_F(BaseBackupTest, CommentedOutByHandIsRead) {
-  const std::string one = "-- SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ '" + std::string(kOne) + "';\n";
+  const std::string one =
+      "-- SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ '" + std::string(kOne) + "';\n";
   EXPECT_EQ(Read(Dump(one))->gtid_set.ToString(), kOne);
-  EXPECT_EQ(Read(Dump("# SET @@GLOBAL.GTID_PURGED='" + std::string(kOne) + "';\n"))->gtid_set.ToString(), kOne);
-  const Result<BaseBackup> lines = Read(
-      Dump("-- SET @@GLOBAL.GTID_PURGED='aaaaaaaa-0000-0000-0000-000000000001:1:3,\n"
-           "-- aaaaaaaa-0000-0000-0000-000000000002:7:billing:1';\n"));
+  EXPECT_EQ(
+      Read(Dump("# SET @@GLOBAL.GTID_PURGED='" + std::string(kOne) + "';\n"))->gtid_set.ToString(),
+      kOne);
+  const Result<BaseBackup> lines =
+      Read(Dump("-- SET @@GLOBAL.GTID_PURGED='aaaaaaaa-0000-0000-0000-000000000001:1:3,\n"
+                "-- aaaaaaaa-0000-0000-0000-000000000002:7:billing:1';\n"));
   ASSERT_TRUE(lines.ok()) << lines.error().message();
   EXPECT_EQ(lines->gtid_set.ToString(), kMany);
   EXPECT_FALSE(lines->sets_gtid_purged);
@@ -218,14 +234,16 @@ TEST_F(BaseBackupTest, HalfCommentedOutSetIsRefusedWithItsLine) {
 }
 
 TEST_F(BaseBackupTest, InvalidSetIsRefusedWithItsLine) {
-  ExpectBad(Read(Dump("\nSET @@GLOBAL.GTID_PURGED='nonsense';\n")), "line 4: the GTID_PURGED statement has no valid set");
+  ExpectBad(Read(Dump("\nSET @@GLOBAL.GTID_PURGED='nonsense';\n")),
+            "line 4: the GTID_PURGED statement has no valid set");
   ExpectBad(Read(Dump("SET @@GLOBAL.GTID_PURGED=@saved;\n")), "not one that mysqldump writes");
   ExpectBad(Read(Dump("SET @@GLOBAL.GTID_PURGED=;\n")), "not one that mysqldump writes");
 }
 
 TEST_F(BaseBackupTest, StatementCountsForMoreThanComment) {
   const Result<BaseBackup> backup =
-      Read(Dump("-- SET @@GLOBAL.GTID_PURGED='bbbbbbbb-0000-0000-0000-000000000001:1';\nSET @@GLOBAL.GTID_PURGED='" +
+      Read(Dump("-- SET @@GLOBAL.GTID_PURGED='bbbbbbbb-0000-0000-0000-000000000001:1';\nSET "
+                "@@GLOBAL.GTID_PURGED='" +
                 std::string(kOne) + "';\n"));
   ASSERT_TRUE(backup.ok());
   EXPECT_EQ(backup->gtid_set.ToString(), kOne);
@@ -239,20 +257,25 @@ TEST_F(BaseBackupTest, TwoDifferingSetsAreRefused) {
 }
 
 TEST_F(BaseBackupTest, PositionOfTheSourcesSourceIsNotTheDumps) {
-  ExpectBad(Read(Dump("\n--\n-- Position to start replication or point-in-time recovery from (the source for this replica)\n"
+  ExpectBad(Read(Dump("\n--\n-- Position to start replication or point-in-time recovery from (the "
+                      "source for this replica)\n"
                       "--\n\n-- CHANGE REPLICATION SOURCE TO SOURCE_HOST='up', SOURCE_PORT=3306, "
                       "SOURCE_LOG_FILE='binlog.000003', SOURCE_LOG_POS=4;\n")),
             "--dump-replica");
 }
 
-// A statement in a value, an identifier, a comment inside of a statement, a body under DELIMITER: all not one.
+// A statement in a value, an identifier, a comment inside of a statement, a body under DELIMITER:
+// all not one.
 TEST_F(BaseBackupTest, WordsInsideOfOtherThingsAreNotTheStatement) {
-  const std::string evil = "\nSET @@GLOBAL.GTID_PURGED='eeeeeeee-0000-0000-0000-000000000000:1-9';\n";
+  const std::string evil =
+      "\nSET @@GLOBAL.GTID_PURGED='eeeeeeee-0000-0000-0000-000000000000:1-9';\n";
   std::string escaped;
   for (const char c : evil) escaped += c == '\'' ? "\\'" : std::string(1, c);
   for (const std::string& body :
-       {"INSERT INTO t VALUES ('" + escaped + "');\n", "INSERT INTO t VALUES (\"x\\\\\",\"" + evil + "\");\n",
-        "CREATE TABLE `a;" + evil + "` (b int);\n", "INSERT INTO t /* " + evil + " */ VALUES (1);\n",
+       {"INSERT INTO t VALUES ('" + escaped + "');\n",
+        "INSERT INTO t VALUES (\"x\\\\\",\"" + evil + "\");\n",
+        "CREATE TABLE `a;" + evil + "` (b int);\n",
+        "INSERT INTO t /* " + evil + " */ VALUES (1);\n",
         "DELIMITER ;;\nCREATE PROCEDURE p() BEGIN" + evil + "END;;\nDELIMITER ;\n",
         "/*!50003 CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET @x='" + escaped + "' */;\n",
         "INSERT INTO t VALUES ('a''" + escaped + "');\n"})
@@ -277,17 +300,20 @@ std::vector<std::string> Items(const std::string& text, size_t piece) {
                     (item.complete ? "" : "!") + item.text);
     return true;
   });
-  for (size_t at = 0; at < text.size(); at += piece) EXPECT_TRUE(lexer.Feed(std::string_view(text).substr(at, piece)));
+  for (size_t at = 0; at < text.size(); at += piece)
+    EXPECT_TRUE(lexer.Feed(std::string_view(text).substr(at, piece)));
   lexer.Finish();
   return items;
 }
 
 TEST(DumpLexerTest, CutsTheSameInPiecesOfAnySize) {
   for (const std::string& text :
-       {Golden("multi_line"), Golden("off"), std::string("a 'x\\'; \\\\' ; -- c\n# d\n/* e */ f;/**/ 'unfinished ;")}) {
+       {Golden("multi_line"), Golden("off"),
+        std::string("a 'x\\'; \\\\' ; -- c\n# d\n/* e */ f;/**/ 'unfinished ;")}) {
     const std::vector<std::string> whole = Items(text, text.size());
     EXPECT_GT(whole.size(), 3u);
-    for (size_t piece = 1; piece < 140; ++piece) ASSERT_EQ(Items(text, piece), whole) << "pieces of " << piece;
+    for (size_t piece = 1; piece < 140; ++piece)
+      ASSERT_EQ(Items(text, piece), whole) << "pieces of " << piece;
   }
 }
 

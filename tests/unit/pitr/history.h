@@ -1,4 +1,5 @@
-// A made-up source and its archive, with the answers a look-up must give. For the tests of this folder.
+// A made-up source and its archive, with the answers a look-up must give. For the tests of this
+// folder.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -15,7 +16,7 @@ namespace tidemark::testing {
 struct KnownTransaction {
   Gtid gtid;
   int64_t commit_us = 0;
-  GtidSet before;      // gtid_executed right before it
+  GtidSet before;  // gtid_executed right before it
   uint64_t segment = 0;
   std::string file;
   uint64_t begin = 0;  // in file

@@ -11,11 +11,12 @@
 namespace tidemark {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::BuilderGtid;
 using testing::BuilderSet;
+using ::testing::HasSubstr;
 
-// A history of 1, 2, 3, …: the archive begins behind `before`, in segments that end at `segment_ends`.
+// A history of 1, 2, 3, …: the archive begins behind `before`, in segments that end at
+// `segment_ends`.
 struct World {
   Coverage coverage;
   std::vector<SegmentRecord> segments;
@@ -184,8 +185,8 @@ TEST(Planner, TransactionArchivedOnlyBehindTheBoundaryDoesNotCloseAGap) {
   EXPECT_EQ(PlanTo(world, BuilderSet(1, 15), 27).error().code(), Code::kGap);
 }
 
-// Whatever the base and the boundary: a plan is made exactly if replaying archived transactions up to the boundary
-// on the base can give the boundary's set, and then it gives that set.
+// Whatever the base and the boundary: a plan is made exactly if replaying archived transactions up
+// to the boundary on the base can give the boundary's set, and then it gives that set.
 TEST(PlannerProperty, PlanExactlyIfReplayReachesTheBoundary) {
   uint64_t seed = testing::TestSeed();
   std::mt19937_64 random(seed);

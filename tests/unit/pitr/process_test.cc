@@ -77,7 +77,8 @@ TEST(ProcessTest, WritingToAStuckChildCanBeInterrupted) {
   ASSERT_TRUE(child.ok());
   int asked = 0;
   const std::string text(1 << 20, 'x');
-  EXPECT_EQ((*child)->WriteInput(AsBytes(text), [&] { return ++asked < 3; }).code(), Code::kInterrupted);
+  EXPECT_EQ((*child)->WriteInput(AsBytes(text), [&] { return ++asked < 3; }).code(),
+            Code::kInterrupted);
   EXPECT_EQ(asked, 3);
   asked = 0;
   EXPECT_EQ(WaitForExit(**child, [&] { return ++asked < 2; }).error().code(), Code::kInterrupted);
@@ -87,8 +88,9 @@ TEST(ProcessTest, WritingToAStuckChildCanBeInterrupted) {
 }
 
 TEST(ProcessTest, ErrorsKeepTheirBeginningAndEnd) {
-  auto child = ChildProcess::Start(
-      Shell("echo first >&2; i=0; while [ $i -lt 3000 ]; do echo line $i >&2; i=$((i+1)); done; echo last >&2"));
+  auto child =
+      ChildProcess::Start(Shell("echo first >&2; i=0; while [ $i -lt 3000 ]; do echo line $i >&2; "
+                                "i=$((i+1)); done; echo last >&2"));
   ASSERT_TRUE(child.ok());
   EXPECT_EQ((*child)->Wait(60'000), 0);
   const std::string errors = (*child)->Errors();

@@ -1,0 +1,36 @@
+#include "replication/sink/announcer.h"
+
+#include "replication/archive/segment_recovery.h"
+
+namespace tidemark {
+
+void Announcer::StartBehind(uint64_t number, int64_t commit_high_us) {
+  sealed_number_ = number;
+  commit_high_us_ = commit_high_us;
+}
+
+Status Announcer::OnDurable(const DurableBatch& batch) {
+  TM_RETURN_IF_ERROR(listener_.OnDurable(batch));
+  if (batch.segment.sealed) StartBehind(batch.segment.header.number, batch.segment.commit_high_us);
+  return OkStatus();
+}
+
+Status Announcer::CatchUp(ArchiveDirectory& archive, const std::string& source,
+                          const Recovery& recovery) {
+  const uint64_t end = recovery.resume.next_segment;
+  while (sealed_number_ + 1 < end) {
+    const uint64_t number = sealed_number_ + 1;
+    if (recovery.sealed && recovery.sealed->segment.header.number == number) {
+      TM_RETURN_IF_ERROR(OnDurable(*recovery.sealed));
+      continue;
+    }
+    TM_ASSIGN_OR_RETURN(
+        const SegmentContents contents,
+        ScanSegment(archive.files(), archive.SegmentPath(source, number), source, commit_high_us_));
+    TM_RETURN_IF_ERROR(OnDurable(contents));
+    TM_CHECK(sealed_number_ == number);  // RecoverSource leaves only sealed segments
+  }
+  return OkStatus();
+}
+
+}  // namespace tidemark
