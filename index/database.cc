@@ -33,8 +33,8 @@ rocksdb::DBOptions DatabaseOptions(bool secondary) {
   options.max_total_wal_size = kIndexWalBytesMax;
   options.max_manifest_file_size = kIndexManifestBytesMax;
   options.allow_fallocate = false;  // else WAL and MANIFEST occupy 4 MiB each from their first byte
-  options.atomic_flush =
-      true;  // families flushed one by one kept obsolete logs about, depending on timing
+  // A lost tail of the log cannot leave the families at different points.
+  options.atomic_flush = true;
   options.max_background_jobs = 2;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
@@ -103,9 +103,9 @@ Result<std::shared_ptr<Database>> Database::OpenPrimary(const std::string& path)
 }
 
 // The primary may delete a table file between the moment the manifest names it and the moment it is
-// opened here: then the next attempt finds a newer manifest. Likewise its memtables may move from a
-// WAL to a table file between our reading the manifest and our reading the WALs, which would leave
-// a hole; catching up once more closes it.
+// opened here: then the next attempt finds a newer manifest. By RocksDB's way of reading, a flush
+// between our reading the manifest and our reading the logs could also leave a hole; catching up
+// once more is cheap insurance (no test has shown the hole).
 Result<std::shared_ptr<Database>> Database::OpenSecondary(const std::string& path) {
   if (!std::filesystem::exists(path + "/CURRENT")) {
     return Status(Code::kNotFound, "there is no index at " + path, kIndexRebuildHint);
@@ -145,10 +145,18 @@ Status Database::Open() {
 
 Database::~Database() {
   if (db_ == nullptr) return;
-  // At rest everything is in table files: the directory is smallest then, and readers open it
-  // fastest.
-  if (!secondary_) (void)Flush();
+  if (!secondary_) Settle();
   for (rocksdb::ColumnFamilyHandle* handle : handles_) (void)db_->DestroyColumnFamilyHandle(handle);
+}
+
+// At rest everything is in table files: the directory is smallest then, and readers open it
+// fastest. A log that overlapped an earlier flush is only let go when a later one ends: hence once
+// more if one is left.
+void Database::Settle() {
+  if (!Flush().ok()) return;
+  rocksdb::VectorLogPtr logs;
+  if (!db_->GetSortedWalFiles(logs).ok() || logs.empty()) return;
+  if (WriteFormat().ok()) (void)Flush();
 }
 
 // RocksDB refuses to open for writing with families left out; a family we do not know is a newer
@@ -176,10 +184,7 @@ Status Database::CheckFormat() {
     if (secondary_) {
       return {Code::kNotFound, "the index at " + path_ + " is not complete", kIndexRebuildHint};
     }
-    rocksdb::WriteBatch batch;
-    (void)batch.Put(Handle(Family::kMeta), AsSlice(kMetaFormatKey),
-                    EncodeMetaFormat(kIndexFormatVersion));
-    return Write(&batch);
+    return WriteFormat();
   }
   TM_ASSIGN_OR_RETURN(const uint32_t version, DecodeMetaFormat(*value));
   if (version <= kIndexFormatVersion) return OkStatus();
@@ -187,6 +192,13 @@ Status Database::CheckFormat() {
           "index " + path_ + " has format version " + std::to_string(version) +
               ", this program knows up to " + std::to_string(kIndexFormatVersion),
           "use the newer tidemark that wrote it, or rebuild it with this one: pitr index rebuild"};
+}
+
+Status Database::WriteFormat() {
+  rocksdb::WriteBatch batch;
+  (void)batch.Put(Handle(Family::kMeta), AsSlice(kMetaFormatKey),
+                  EncodeMetaFormat(kIndexFormatVersion));
+  return Write(&batch);
 }
 
 Result<std::optional<std::string>> Database::Get(Family family, std::string_view key) const {
@@ -216,7 +228,7 @@ Status Database::Flush() {
   return ToStatus(db_->Flush(rocksdb::FlushOptions(), {handles_.begin(), handles_.end()}));
 }
 
-// Twice: see OpenSecondary for the hole that a flush between our two reads would leave.
+// Twice: see OpenSecondary.
 Status Database::CatchUp() {
   TM_RETURN_IF_ERROR(ToStatus(db_->TryCatchUpWithPrimary()));
   return ToStatus(db_->TryCatchUpWithPrimary());

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <rocksdb/db.h>
+#include <rocksdb/transaction_log.h>
 #include <rocksdb/write_batch.h>
 
 #include <array>
@@ -63,6 +64,8 @@ class Database {
   Status Open();
   Status CheckFamilies() const;
   Status CheckFormat();
+  Status WriteFormat();
+  void Settle();
 
   std::string path_;
   bool secondary_;

@@ -22,10 +22,10 @@ std::string Number(const char* name, uint64_t value) {
 std::string Time(const char* name, int64_t value) {
   return std::string(" ") + name + "=" + std::to_string(value);
 }
-// Quotes, backslashes and control bytes escaped: an entry stays one line whatever a statement
-// holds.
-std::string Quoted(const char* name, const std::string& text) {
-  std::string out = std::string(" ") + name + "=\"";
+// Quotes, backslashes and control bytes escaped: an entry stays one line whatever a name or
+// statement holds.
+std::string Escaped(const std::string& text) {
+  std::string out;
   for (char c : text) {
     if (c == '"' || c == '\\') {
       (out += '\\') += c;
@@ -35,10 +35,13 @@ std::string Quoted(const char* name, const std::string& text) {
       out += c;
     }
   }
-  return out + '"';
+  return out;
+}
+std::string Quoted(const char* name, const std::string& text) {
+  return std::string(" ") + name + "=\"" + Escaped(text) + '"';
 }
 std::string Place(const std::string& source, uint64_t segment) {
-  return source + "/" + std::to_string(segment);
+  return Escaped(source) + "/" + std::to_string(segment);
 }
 std::string Place(const std::string& source, uint64_t segment, uint32_t frame) {
   return Place(source, segment) + "/" + std::to_string(frame);
@@ -88,22 +91,24 @@ Result<std::string> DescribeFrame(const IndexEntry& entry) {
 Result<std::string> DescribeGtid(const IndexEntry& entry) {
   TM_ASSIGN_OR_RETURN(const GtidKeyFields key, DecodeGtidKey(entry.key));
   TM_ASSIGN_OR_RETURN(const GtidPlace place, DecodeGtidValue(key.first, entry.value));
-  return "gtid " + key.source + " " + key.tsid.ToString() + ":" + std::to_string(key.first) + "-" +
-         std::to_string(place.last) + " in " + Place(key.source, place.segment, place.frame);
+  return "gtid " + Escaped(key.source) + " " + key.tsid.ToString() + ":" +
+         std::to_string(key.first) + "-" + std::to_string(place.last) + " in " +
+         Place(key.source, place.segment, place.frame);
 }
 
 Result<std::string> DescribeTime(const IndexEntry& entry) {
   TM_ASSIGN_OR_RETURN(const TimeKeyFields key, DecodeTimeKey(entry.key));
   if (!entry.value.empty()) return Status(Code::kCorruption, "a time record has a value");
-  return "time " + key.source + Time("high", key.commit_high_us) + " in " +
+  return "time " + Escaped(key.source) + Time("high", key.commit_high_us) + " in " +
          Place(key.source, key.segment, key.frame);
 }
 
 Result<std::string> DescribePosition(const IndexEntry& entry) {
   TM_ASSIGN_OR_RETURN(const PositionKeyFields key, DecodePositionKey(entry.key));
   TM_ASSIGN_OR_RETURN(const PositionPlace place, DecodePositionValue(entry.value));
-  return "position " + key.source + Quoted("file", key.file) + Number("start", place.source_start) +
-         " server=" + place.server_uuid.ToString() + " in " + Place(key.source, key.segment);
+  return "position " + Escaped(key.source) + Quoted("file", key.file) +
+         Number("start", place.source_start) + " server=" + place.server_uuid.ToString() + " in " +
+         Place(key.source, key.segment);
 }
 
 Result<std::string> DescribeDdl(const IndexEntry& entry) {

@@ -14,8 +14,6 @@ Status CheckOptions(const RestoreOptions& options) {
   if (options.dump_path.empty())
     return Status(Code::kUsage, "a new server needs a base backup to begin with",
                   "name a mysqldump file, or a running target that has the base loaded already");
-  if (target.directory.empty())
-    return Status(Code::kUsage, "no directory is named for the new server");
   for (const std::string& option : target.mysqld_options)
     if (!option.starts_with("--") || option.find('\n') != std::string::npos)
       return Status(Code::kUsage, "\"" + option + "\" is no mysqld option",
@@ -82,6 +80,7 @@ Status CheckIsAtBase(const RestoreOptions& options, const BaseBackup& base, cons
 }
 
 Status FindPrograms(FileSystem& files, const RestoreTarget& target, PreparedRestore* prepared) {
+  if (target.provision && target.directory.empty()) return OkStatus();  // planning only
   TM_ASSIGN_OR_RETURN(prepared->mysql, FindProgram(target.mysql));
   TM_ASSIGN_OR_RETURN(prepared->mysqlbinlog, FindProgram(target.mysqlbinlog));
   if (!target.provision) return OkStatus();

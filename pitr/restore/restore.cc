@@ -59,6 +59,8 @@ class RestoreRun {
 Result<Receipt> RestoreRun::Run() {
   receipt_.started_us = clock_.WallMicroseconds();
   if (!Report(RestorePhase::kPlan)) return Status(Code::kInterrupted, "interrupted");
+  if (options_.target.provision && options_.target.directory.empty())
+    return Status(Code::kUsage, "no directory is named for the new server");
   TM_ASSIGN_OR_RETURN(prepared_, PrepareRestore(files_, view_, options_));
   receipt_.plan = prepared_.plan;
   receipt_.base = prepared_.base;

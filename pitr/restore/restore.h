@@ -24,7 +24,8 @@ namespace tidemark {
 // base loaded already.
 struct RestoreTarget {
   bool provision = true;
-  std::string directory;          // provision: must be empty or absent; becomes ours alone (0700)
+  // Provision: must be empty or absent; becomes ours alone (0700). Not named: for planning only.
+  std::string directory;
   std::string mysqld = "mysqld";  // provision: program, found in PATH unless it has a slash
   std::vector<std::string>
       mysqld_options;  // provision: further "--name=value", e.g. --lower-case-table-names=1

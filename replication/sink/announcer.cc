@@ -11,7 +11,28 @@ void Announcer::StartBehind(uint64_t number, int64_t commit_high_us) {
 
 Status Announcer::OnDurable(const DurableBatch& batch) {
   TM_RETURN_IF_ERROR(listener_.OnDurable(batch));
+  open_number_ = batch.segment.header.number;
+  open_stored_bytes_ = batch.segment.stored_bytes;
   if (batch.segment.sealed) StartBehind(batch.segment.header.number, batch.segment.commit_high_us);
+  return OkStatus();
+}
+
+Status Announcer::DropUnannounced(ArchiveDirectory& archive, const std::string& source) {
+  TM_ASSIGN_OR_RETURN(std::vector<uint64_t> numbers, archive.Segments(source));
+  // The last one first: a segment that is not sealed must never have another one behind it.
+  for (; !numbers.empty() && numbers.back() > sealed_number_; numbers.pop_back()) {
+    const std::string path = archive.SegmentPath(source, numbers.back());
+    if (numbers.back() != open_number_) {
+      TM_RETURN_IF_ERROR(archive.files().Remove(path));
+      TM_RETURN_IF_ERROR(archive.files().SyncDirectory(archive.SegmentsPath(source)));
+      continue;
+    }
+    TM_ASSIGN_OR_RETURN(auto file, archive.files().Open(path, OpenMode::kReadWrite));
+    TM_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+    if (size <= open_stored_bytes_) continue;
+    TM_RETURN_IF_ERROR(file->Truncate(open_stored_bytes_));
+    TM_RETURN_IF_ERROR(file->DataSync());
+  }
   return OkStatus();
 }
 

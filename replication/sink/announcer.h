@@ -26,11 +26,17 @@ class Announcer : public DurableListener {
   // Announces, whole, every segment that is not known to have been announced to its end. All of
   // them are sealed: `recovery` is what RecoverSource has just done.
   Status CatchUp(ArchiveDirectory& archive, const std::string& source, const Recovery& recovery);
+  // Throws away what is in the files behind the last announced batch; the source sends it again.
+  // For when an fdatasync failed: the kernel then takes the pages for clean, what it shows of them
+  // may never have reached the disk, and a later fdatasync that succeeds proves nothing.
+  Status DropUnannounced(ArchiveDirectory& archive, const std::string& source);
 
  private:
   DurableListener& listener_;
   uint64_t sealed_number_ = 0;  // announced to its end, and all before it
   int64_t commit_high_us_ = 0;  // as of that end
+  uint64_t open_number_ = 0;    // announced in part: this much of the file
+  uint64_t open_stored_bytes_ = 0;
 };
 
 }  // namespace tidemark

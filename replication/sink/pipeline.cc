@@ -63,7 +63,7 @@ struct Pipeline::State {
     options.writer.hash_raw = false;
   }
 
-  void Fail(Status status);
+  void Fail(Status status, bool in_sync = false);
   Status WriteRing(Bytes bytes);
   void HashWritten();
   void WriterLoop();
@@ -93,6 +93,7 @@ struct Pipeline::State {
   std::deque<std::unique_ptr<Job>> jobs;
   std::deque<PendingBatch> batches;
   Status error;
+  bool sync_failed = false;  // `error` is, or may be, an fdatasync's
   bool stopping = false;
   bool syncing = false;  // the syncer has a group in hand
   bool sealing = false;  // the writer has taken a job away to seal it
@@ -203,6 +204,11 @@ Status Pipeline::Health() const {
   return state_->error;
 }
 
+bool Pipeline::SyncFailed() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->sync_failed;
+}
+
 Status Pipeline::Drain() {
   std::unique_lock lock(state_->mutex);
   state_->space.wait(lock, [this] { return !state_->error.ok() || state_->Settled(); });
@@ -214,10 +220,11 @@ bool Pipeline::State::Settled() const {
   return jobs.empty() || (!jobs.front()->sealed && announced >= jobs.front()->whole);
 }
 
-void Pipeline::State::Fail(Status status) {
+void Pipeline::State::Fail(Status status, bool in_sync) {
   {
     std::lock_guard lock(mutex);
     if (error.ok()) error = std::move(status);
+    sync_failed = sync_failed || in_sync;
   }
   space.notify_all();
   work.notify_all();
@@ -364,7 +371,7 @@ void Pipeline::State::SealStep(std::unique_lock<std::mutex>& lock) {
     else
       status = size.error();
   }
-  if (!status.ok()) Fail(std::move(status));
+  if (!status.ok()) Fail(std::move(status), /*in_sync=*/true);
   lock.lock();
   sealing = false;
   if (!error.ok()) return;
@@ -399,9 +406,10 @@ void Pipeline::State::SyncerLoop() {
       const bool last_of_file = i + 1 == group.size() || group[i + 1].writer != group[i].writer;
       if (last_of_file && !group[i].synced) status = group[i].writer->file().DataSync();
     }
+    const bool synced = status.ok();
     for (size_t i = 0; i < group.size() && status.ok(); ++i)
       status = listener.OnDurable(group[i].batch);
-    if (!status.ok()) Fail(std::move(status));
+    if (!status.ok()) Fail(std::move(status), !synced);
     group.clear();
     lock.lock();
     syncing = false;

@@ -30,7 +30,7 @@ struct PipelineOptions {
   uint64_t batch_raw_bytes =
       1u << 20;            // a durable point is due when this much waits, even if the disk is busy
   size_t batches_max = 4;  // waiting for the disk
-  SegmentWriterOptions writer;
+  SegmentWriterOptions writer = {};
 };
 
 class Pipeline {
@@ -48,6 +48,8 @@ class Pipeline {
   // The failure that stopped everything, if one did: an idle source gives no other occasion to
   // notice.
   Status Health() const;
+  // Whether that failure leaves in doubt what the files hold behind the last announced batch.
+  bool SyncFailed() const;
   // Waits until every whole transaction given so far is durable and announced, and every Seal done.
   Status Drain();
 

@@ -31,8 +31,9 @@ struct SourcePlace {
 
 // Where the archive of one source ends.
 struct ResumePoint {
-  GtidSet executed;  // all transactions archived or known missing: what the dump must leave out
-  SourcePlace place;
+  GtidSet executed =
+      {};  // all transactions archived or known missing: what the dump must leave out
+  SourcePlace place = {};
   uint64_t next_segment = 1;
   int64_t commit_high_us = 0;
 };

@@ -55,9 +55,17 @@ Status SourceArchiver::Prepare() {
 
 // After a failure the disk decides what the archive holds, not our memory of it.
 Status SourceArchiver::Recover() {
+  distrust_tail_ = distrust_tail_ || (pipeline_ != nullptr && pipeline_->SyncFailed());
   pipeline_.reset();
   session_.reset();
-  TM_ASSIGN_OR_RETURN(Recovery recovery, RecoverSource(archive_, clock_, options_.source));
+  if (distrust_tail_) TM_RETURN_IF_ERROR(announcer_.DropUnannounced(archive_, options_.source));
+  Result<Recovery> recovered = RecoverSource(archive_, clock_, options_.source);
+  if (!recovered.ok()) {
+    distrust_tail_ = distrust_tail_ || recovered.error().code() == Code::kIo;
+    return recovered.error();
+  }
+  distrust_tail_ = false;
+  Recovery& recovery = *recovered;
   if (recovery.sealed)
     spdlog::info(
         "[{}] cut segment {} back to its last whole transaction ({} bytes dropped, the source will "
@@ -110,14 +118,20 @@ Status SourceArchiver::RunOnce() {
 // cut off.
 Status SourceArchiver::Finish() {
   source_->Disconnect();
-  if (session_ && session_->in_transaction())
-    TM_RETURN_IF_ERROR(AfterBreak(Status(Code::kInterrupted, "stopped inside a transaction")));
-  if (!session_ || pipeline_ == nullptr) return OkStatus();
-  if (session_->segment_open()) TM_RETURN_IF_ERROR(pipeline_->Seal(SealReason::kStop));
+  if (!session_ || session_->in_transaction()) {
+    if (pipeline_ != nullptr) (void)pipeline_->Drain();
+    return Recover();
+  }
+  if (pipeline_ == nullptr) return OkStatus();
+  Status sealed = session_->segment_open() ? pipeline_->Seal(SealReason::kStop) : OkStatus();
+  if (sealed.ok()) sealed = pipeline_->Drain();
+  if (!sealed.ok()) {
+    spdlog::error("[{}] {}", options_.source, Describe(sealed));
+    return Recover();
+  }
   session_->OnSealed();
-  Status drained = pipeline_->Drain();
   pipeline_.reset();
-  return drained;
+  return OkStatus();
 }
 
 void SourceArchiver::Stop() {
@@ -204,8 +218,7 @@ Status SourceArchiver::RememberServer(const Uuid& server_uuid) {
 // and the archive's copies of those files would not be whole.
 Status SourceArchiver::CheckPlace(const SourceFacts& facts, DumpRequest* request) const {
   const SourcePlace& place = session_->resume().place;
-  if (place.server_uuid != facts.server_uuid || place.position < kBinlogMagicSize)
-    return OkStatus();
+  if (place.server_uuid != facts.server_uuid) return OkStatus();
   for (const SourceBinlog& binlog : facts.binlogs) {
     if (binlog.name != place.file) continue;
     if (binlog.bytes < place.position)
@@ -216,7 +229,7 @@ Status SourceArchiver::CheckPlace(const SourceFacts& facts, DumpRequest* request
               std::to_string(place.position) + " bytes)",
           "the source's binary logs were reset or truncated; archive it under a new source name");
     request->file = place.file;
-    request->position = place.position;
+    request->position = std::max<uint64_t>(place.position, kBinlogMagicSize);
   }
   return OkStatus();
 }

@@ -90,6 +90,7 @@ class SourceArchiver {
   std::optional<Session> session_;
   std::unique_ptr<Pipeline> pipeline_;
   std::optional<StreamScanner> scanner_;
+  bool distrust_tail_ = false;    // an fdatasync failed: what is not announced must not be believed
   int64_t segment_begun_us_ = 0;  // monotonic
   uint32_t failures_ = 0;         // in a row
   std::minstd_rand jitter_;

@@ -214,6 +214,9 @@ TEST(IndexValues, ALineOfTextIsOneLineWhateverTheStatementHolds) {
   for (const IndexEntry& entry : RichEntries()) {
     EXPECT_EQ(DescribeEntry(entry).find('\n'), std::string::npos);
   }
+  // Found by index_entry_fuzz: a damaged key may hold any source name.
+  const IndexEntry time{Family::kTime, TimeKey("d\nb", 1, 2, 3), {}};
+  EXPECT_EQ(DescribeEntry(time), "time d\\x0ab high=1 in d\\x0ab/2/3");
 }
 
 TEST(IndexValues, AVersionFromTheFutureIsNamedAsSuch) {

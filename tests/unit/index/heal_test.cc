@@ -25,8 +25,8 @@ T Must(Result<T> result) {
 
 class IndexHeal : public ::testing::Test {
  protected:
-  // Three files in three sealed segments and an open one; many frames, an oversized transaction, DDL, a
-  // clock that steps back; the index as ingest leaves it.
+  // Three files in three sealed segments and an open one; many frames, an oversized transaction,
+  // DDL, a clock that steps back; the index as ingest leaves it.
   void BuildArchive() {
     ArchiveBuilder builder(root(), "db1");
     builder.BeginFile("binlog.000001");

@@ -1,0 +1,264 @@
+// A MySQL server as the sink sees it, made of synthetic binary logs: what it would send for a dump request, event by
+// event, and an EventSource that sends it and breaks where it is told to.
+#pragma once
+
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "replication/event/control_events.h"
+#include "replication/event/stream_scanner.h"
+#include "replication/source/event_source.h"
+#include "tests/support/binlog_builder.h"
+
+namespace tidemark::testing {
+
+inline std::vector<std::string> SplitEvents(std::string_view bytes) {
+  std::vector<std::string> events;
+  for (size_t at = 0; at < bytes.size();) {
+    const uint32_t size = ReadEventHeader(AsBytes(bytes).data() + at).size;
+    events.emplace_back(bytes.substr(at, size));
+    at += size;
+  }
+  return events;
+}
+
+// The event with another log_pos, and the checksum that belongs to it.
+inline std::string WithLogPos(std::string event, uint32_t log_pos) {
+  std::memcpy(&event[13], &log_pos, sizeof(log_pos));
+  const uint32_t crc = Crc32(0, AsBytes(event).first(event.size() - kChecksumSize));
+  std::memcpy(&event[event.size() - kChecksumSize], &crc, sizeof(crc));
+  return event;
+}
+
+inline std::string ArtificialRotate(const std::string& file, uint64_t position) {
+  return EncodeRotate({position, file}, EventStamp{0, 7, 0, kEventFlagArtificial},
+                      ChecksumAlgorithm::kCrc32);
+}
+
+class ModelServer {
+ public:
+  struct Transaction {
+    uint64_t begin = 0;  // in the file
+    uint64_t end = 0;
+    Gtid gtid;
+  };
+  struct File {
+    std::string name;
+    std::string bytes;
+    GtidSet previous;
+    std::vector<Transaction> transactions;
+  };
+
+  explicit ModelServer(Uuid server_uuid = BuilderUuid()) : uuid(server_uuid) { NextFile(); }
+
+  // The next file, without an end for the one before: as after a crash.
+  void NextFile() {
+    files.push_back({NameOf(++last_file_), "", executed, {}});
+    builder_.BeginFile(executed);
+    files.back().bytes = builder_.Take();
+  }
+  void Rotate() {
+    builder_.Rotate(NameOf(last_file_ + 1));
+    files.back().bytes += builder_.Take();
+    NextFile();
+  }
+  void Restart() {
+    builder_.Stop();
+    files.back().bytes += builder_.Take();
+    NextFile();
+  }
+  Gtid Commit(TransactionSpec spec = {}) {
+    spec.gtid = BuilderGtid(++last_number);
+    spec.commit_us = 1'700'000'000'000'000 + last_number;
+    File& file = files.back();
+    const uint64_t begin = file.bytes.size();
+    builder_.Add(spec);
+    file.bytes += builder_.Take();
+    file.transactions.push_back({begin, file.bytes.size(), spec.gtid});
+    executed.Add(spec.gtid);
+    return spec.gtid;
+  }
+  void Commit(int count) {
+    for (int i = 0; i < count; ++i) (void)Commit();
+  }
+  void PurgeFirstFile() {
+    for (const Transaction& transaction : files.front().transactions) purged.Add(transaction.gtid);
+    files.erase(files.begin());
+  }
+
+  SourceFacts Facts() const {
+    SourceFacts facts;
+    facts.server_uuid = uuid;
+    facts.server_id = 7;
+    facts.version = "9.7.4-model";
+    facts.gtid_executed = executed;
+    facts.gtid_purged = purged;
+    facts.gtid_owned = owned;
+    facts.binlogs_visible = true;
+    for (const File& file : files) facts.binlogs.push_back({file.name, file.bytes.size()});
+    return facts;
+  }
+
+  // What the source sends until it has nothing more.
+  std::vector<std::string> Dump(const DumpRequest& request) const {
+    std::vector<std::string> packets;
+    uint64_t position = 0;
+    for (size_t i = StartFile(request, &position); i < files.size(); ++i) {
+      SendFile(files[i], position, request.exclude, &packets);
+      position = kBinlogMagicSize;
+    }
+    return packets;
+  }
+
+  Uuid uuid;
+  std::vector<File> files;
+  GtidSet executed, purged, owned;
+  int64_t last_number = 0;
+
+ private:
+  static std::string NameOf(size_t number) { return "binlog." + std::to_string(1000000 + number).substr(1); }
+
+  size_t StartFile(const DumpRequest& request, uint64_t* position) const {
+    *position = request.file.empty() ? kBinlogMagicSize : request.position;
+    size_t i = files.size() - 1;
+    while (i > 0 && (request.file.empty() ? !files[i].previous.Minus(request.exclude).empty()
+                                          : files[i].name != request.file))
+      --i;
+    return i;
+  }
+
+  static void SendFile(const File& file, uint64_t position, const GtidSet& exclude,
+                       std::vector<std::string>* packets) {
+    packets->push_back(ArtificialRotate(file.name, position));
+    std::vector<std::string> events = SplitEvents(std::string_view(file.bytes).substr(kBinlogMagicSize));
+    const bool mid_file = position > kBinlogMagicSize;
+    packets->push_back(mid_file ? WithLogPos(events[0], 0) : events[0]);
+    uint64_t at = kBinlogMagicSize + events[0].size();
+    uint64_t skipped_until = 0;
+    for (size_t i = 1; i < events.size(); ++i) {
+      const uint64_t begin = std::exchange(at, at + events[i].size());
+      if (begin < position) continue;
+      const Transaction* transaction = nullptr;
+      for (const Transaction& candidate : file.transactions)
+        if (begin >= candidate.begin && begin < candidate.end) transaction = &candidate;
+      if (transaction != nullptr && exclude.Contains(transaction->gtid)) {
+        skipped_until = at;
+        continue;
+      }
+      if (skipped_until != 0)
+        packets->push_back(EncodeHeartbeat({file.name, std::exchange(skipped_until, 0)}, 7,
+                                           ChecksumAlgorithm::kCrc32));
+      packets->push_back(events[i]);
+    }
+  }
+
+  size_t last_file_ = 0;
+  BinlogBuilder builder_;
+};
+
+// At the end of what the server has, Next waits until the server has more (Changed) or Interrupt.
+class ModelSource : public EventSource {
+ public:
+  explicit ModelSource(ModelServer& server) : server_(server) {}
+
+  Result<SourceFacts> Connect() override {
+    std::lock_guard lock(mutex_);
+    dumping_ = false;
+    if (interrupted_) return Status(Code::kInterrupted, "interrupted");
+    if (connect_error_.ok()) return server_.Facts();
+    return connect_error_;
+  }
+  Status StartDump(const DumpRequest& request) override {
+    std::lock_guard lock(mutex_);
+    requests_.push_back(request);
+    packets_ = server_.Dump(request);
+    next_ = 0;
+    dumping_ = true;
+    return OkStatus();
+  }
+  Result<Bytes> Next() override {
+    std::unique_lock lock(mutex_);
+    TM_CHECK(dumping_);
+    if (!interrupted_ && next_ == packets_.size() && !requests_.back().non_blocking) {
+      at_end_ = true;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return interrupted_ || heartbeat_ || break_now_; });
+      at_end_ = false;
+    }
+    if (interrupted_) return Status(Code::kInterrupted, "interrupted");
+    if (std::exchange(break_now_, false) || cuts_.contains(sent_)) {
+      cuts_.erase(sent_);
+      dumping_ = false;
+      return Status(Code::kSourceUnavailable, "the link broke");
+    }
+    if (next_ == packets_.size()) {
+      if (!std::exchange(heartbeat_, false)) return Status(Code::kEndOfData, "no further events");
+      current_ = EncodeHeartbeat({server_.files.back().name, server_.files.back().bytes.size()}, 7,
+                                 ChecksumAlgorithm::kCrc32);
+      return AsBytes(current_);
+    }
+    ++sent_;
+    current_ = packets_[next_++];
+    return AsBytes(current_);
+  }
+  void Interrupt() override {
+    std::lock_guard lock(mutex_);
+    interrupted_ = true;
+    changed_.notify_all();
+  }
+  void Disconnect() override {
+    std::lock_guard lock(mutex_);
+    dumping_ = false;
+  }
+
+  // The link breaks instead of the event that would have been the `events`th to be sent, counted over all connections.
+  void CutAt(uint64_t events) { cuts_.insert(events); }
+  void FailConnect(Status error) {
+    std::lock_guard lock(mutex_);
+    connect_error_ = std::move(error);
+  }
+  // Waits until the sink waits for more; then a heartbeat, or a broken link, comes.
+  void WaitForEnd() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return at_end_; });
+  }
+  void Heartbeat() {
+    std::lock_guard lock(mutex_);
+    heartbeat_ = true;
+    changed_.notify_all();
+  }
+  void Break() {
+    std::lock_guard lock(mutex_);
+    break_now_ = true;
+    changed_.notify_all();
+  }
+  std::vector<DumpRequest> requests() {
+    std::lock_guard lock(mutex_);
+    return requests_;
+  }
+  uint64_t sent() {
+    std::lock_guard lock(mutex_);
+    return sent_;
+  }
+  std::mutex& mutex() { return mutex_; }  // hold it to change the server
+
+ private:
+  ModelServer& server_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> packets_;
+  size_t next_ = 0;
+  std::string current_;
+  std::vector<DumpRequest> requests_;
+  std::set<uint64_t> cuts_;
+  uint64_t sent_ = 0;
+  Status connect_error_;
+  bool dumping_ = false, interrupted_ = false, heartbeat_ = false, break_now_ = false, at_end_ = false;
+};
+
+}  // namespace tidemark::testing
