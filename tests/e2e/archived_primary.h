@@ -25,9 +25,9 @@ using Json = nlohmann::json;
 // How one run of pitr ended; `json` is its standard output where that was asked for.
 struct PitrResult {
   int exit_code = 0;
-  std::string out;
-  std::string err;
-  Json json;
+  std::string out = {};
+  std::string err = {};
+  Json json = {};
   std::string message() const { return "exit code " + std::to_string(exit_code) + ": " + err + out.substr(0, 2000); }
 };
 

@@ -12,7 +12,12 @@ Json DaemonState(ArchiveDirectory& archive, const std::string& source) {
   const std::string path = JoinPath(JoinPath(archive.root(), source), "daemon.json");
   Result<std::string> text = ReadSmallFile(archive.files(), path, 1 << 20);
   if (!text.ok()) return nullptr;
-  return Json::parse(*text, nullptr, false);
+  Json state = Json::parse(*text, nullptr, false);
+  if (!state.is_object()) return nullptr;
+  // Of no use to anybody who compares two answers of the same archive.
+  state.erase("connections");
+  state.erase("pid");
+  return state;
 }
 
 Json SourceStatus(ArchiveView& view) {
@@ -48,7 +53,7 @@ void PrintSource(const Json& json) {
   const Json& coverage = json.at("coverage");
   fmt::print("source        {}\n", json.at("source").get<std::string>());
   if (const Json& daemon = json.at("daemon"); daemon.is_object()) {
-    fmt::print("daemon        {} (pid {})\n", daemon.value("state", "?"), daemon.value("pid", 0));
+    fmt::print("daemon        {}\n", daemon.value("state", "?"));
     if (daemon.contains("error"))
       fmt::print("  error       {}\n", daemon.at("error").value("message", ""));
   } else {
@@ -66,7 +71,6 @@ void PrintSource(const Json& json) {
   if (gaps.empty()) fmt::print("gaps          none\n");
   for (const Json& gap : gaps)
     fmt::print("GAP           {}: {}\n", gap.at("missing").get<std::string>(), gap.at("reason").get<std::string>());
-  if (json.contains("index_note")) fmt::print("index         {}\n", json.at("index_note").get<std::string>());
 }
 
 Status Run(const Context& context) {

@@ -13,7 +13,7 @@ TEST(ArchiveDirectory, NamesOfSources) {
     EXPECT_TRUE(ArchiveDirectory::CheckSourceName(good).ok()) << good;
   EXPECT_TRUE(ArchiveDirectory::CheckSourceName(std::string(64, 'x')).ok());
   for (const char* bad :
-       {"", ".", "..", ".hidden", "index", "LOCK", "a/b", "a b", "a\nb", "\xC3\xA9"})
+       {"", ".", "..", ".hidden", "index", "index.new", "LOCK", "a/b", "a b", "a\nb", "\xC3\xA9"})
     EXPECT_EQ(ArchiveDirectory::CheckSourceName(bad).code(), Code::kUsage) << bad;
   EXPECT_FALSE(ArchiveDirectory::CheckSourceName(std::string(65, 'x')).ok());
 }
