@@ -1,5 +1,7 @@
 // pitr: what a DBA types during an incident. Parse, wire, run; each subcommand is a file in tools/cli.
+#include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <csignal>
 #include <cstdio>
 
@@ -15,14 +17,24 @@ void OnSignal(int) { interrupted = true; }
 int Report(const tidemark::Status& status, bool json) {
   const int exit_code = tidemark::ExitCodeOf(status.code());
   if (status.ok()) return exit_code;
-  if (json) {
-    tidemark::Json error = tidemark::ToJson(status);
-    error["exit_code"] = exit_code;
-    tidemark::cli::PrintJson({{"error", std::move(error)}});
-  }
+  if (json && !tidemark::cli::JsonIsPrinted()) tidemark::cli::PrintJson({{"error", tidemark::cli::ErrorJson(status)}});
   std::fprintf(stderr, "pitr: %s\n", status.message().c_str());
   if (!status.hint().empty()) std::fprintf(stderr, "hint: %s\n", status.hint().c_str());
   return exit_code;
+}
+
+// What CLI11 found wrong with the command line, in the form of all our errors.
+tidemark::Status UsageError(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<CLI::App*> parsed = app.get_subcommands();
+  const std::vector<std::string> unknown = app.remaining();
+  std::string message = error.what();
+  if (parsed.empty() && !unknown.empty() && !unknown.front().starts_with('-')) message = "'" + unknown.front() + "' is no command";
+  else if (parsed.empty()) message = "which command? " + message;
+  for (char& c : message)
+    if (c == '\n') c = ' ';
+  if (message.size() > 1 && std::islower(static_cast<unsigned char>(message[1])) != 0)
+    message[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(message[0])));
+  return tidemark::Status(tidemark::Code::kUsage, message, "pitr " + (parsed.empty() ? "" : parsed.front()->get_name() + " ") + "--help");
 }
 
 }  // namespace
@@ -47,7 +59,9 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? tidemark::kExitDone : tidemark::kExitUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    const bool json = std::any_of(argv, argv + argc, [](const char* argument) { return std::string_view(argument) == "--json"; });
+    return Report(UsageError(app, error), json);
   }
   struct sigaction handler {};
   handler.sa_handler = OnSignal;

@@ -32,11 +32,16 @@ class SqlText {
   }
   // "/*!80000" and "*/": code on every server that we meet.
   bool VersionComment() {
-    if (Symbol("*/")) return true;
+    if (Symbol("*/")) {
+      in_version_comment_ = false;
+      return true;
+    }
     if (!Symbol("/*!")) return false;
+    in_version_comment_ = true;
     rest_.remove_prefix(std::min(rest_.find_first_not_of("0123456789"), rest_.size()));
     return true;
   }
+  bool in_version_comment() const { return in_version_comment_; }
   // Appends the literal's text; nullopt if there is none here, false if it does not end.
   std::optional<bool> Literal(std::string* out) {
     SkipBlanks();
@@ -63,6 +68,7 @@ class SqlText {
 
  private:
   std::string_view rest_;
+  bool in_version_comment_ = false;
 };
 
 bool TablesBegin(std::string_view statement) {
@@ -92,6 +98,10 @@ Result<std::optional<GtidSet>> ParseGtidPurged(std::string_view text) {
     if (!*literal) return Bad("the GTID_PURGED statement is cut off before its closing quote");
     has_value = true;
   }
+  // "/* SET …=/*!80000 '+'*/ 'SET';*/": for MySQL the comment ends behind the '+', and so it does for
+  // us. Half a statement is no empty set.
+  if (sql.in_version_comment())
+    return Bad("the GTID_PURGED statement is cut apart: it was put into a comment that ends inside it");
   sql.SkipBlanks();
   if (!has_value || (!sql.AtEnd() && !sql.Symbol(";")))
     return Bad("the GTID_PURGED statement is not one that mysqldump writes");

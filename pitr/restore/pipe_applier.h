@@ -20,6 +20,16 @@ struct PipeTools {
   std::string mysql;
 };
 
+// The longest rows event of which mysqlbinlog's BINLOG statement fits into the largest
+// max_allowed_packet, 1 GiB: base64 with a line break every 76 characters makes 77 of 57 bytes.
+// Measured with MySQL 9.7.4: a row of 757 MiB passes, one of 759 MiB does not.
+inline constexpr uint64_t kPipeRowsEventBytesMax = (uint64_t{757} << 20) + (1u << 16);
+
+// kUnreachableTarget, naming the transaction, if the plan needs an event that the pipe cannot
+// carry. Reads through transactions that are long enough to hold one, and those only. An event
+// inside a compressed transaction is not seen: its size is not known without decompression.
+Status CheckPipeCarries(ArchiveView& view, const Plan& plan);
+
 class PipeApplier : public Applier {
  public:
   PipeApplier(const ClientAccess& access, PipeTools tools)

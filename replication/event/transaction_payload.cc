@@ -65,7 +65,7 @@ Result<PayloadHeader> ParsePayloadHeader(Bytes body) {
 
 struct PayloadDecompressor::Zstd {
   struct Free {
-    void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+    void operator()(ZSTD_DCtx* freed) const { ZSTD_freeDCtx(freed); }
   };
   std::unique_ptr<ZSTD_DCtx, Free> context{ZSTD_createDCtx()};
   std::vector<uint8_t> output = std::vector<uint8_t>(kOutputBytes);

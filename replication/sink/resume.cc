@@ -40,7 +40,8 @@ Result<Recovery> RecoverSource(ArchiveDirectory& archive, Clock& clock, const st
     numbers.pop_back();
     const std::string path = archive.SegmentPath(source, number);
     Result<std::unique_ptr<SegmentReader>> reader = SegmentReader::Open(archive.files(), path);
-    if (!reader.ok() && reader.error().code() != Code::kTruncated) return reader.error();
+    // A header that does not read may be one that a crash tore: RecoverSegment tells.
+    if (!reader.ok() && reader.error().code() == Code::kIo) return reader.error();
     if (reader.ok() && (*reader)->sealed()) {
       const SegmentFooter& footer = (*reader)->footer();
       recovery.resume =

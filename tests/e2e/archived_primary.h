@@ -42,6 +42,13 @@ inline PitrResult RunPitr(std::vector<std::string> arguments, const ProgramOptio
   return run;
 }
 
+// Of a process that is no child of ours. A zombie that init has not collected yet does not run.
+inline bool ProcessRuns(pid_t pid) {
+  const std::string state = ReadWholeFile("/proc/" + std::to_string(pid) + "/stat");
+  const size_t name_end = state.rfind(')');
+  return name_end != std::string::npos && state.compare(name_end, 3, ") Z") != 0;
+}
+
 // A server that pitr restored and left running; killed when this goes.
 class RestoredServer {
  public:
@@ -67,7 +74,7 @@ class RestoredServer {
   void Stop() {
     if (pid_ <= 0) return;
     ::kill(pid_, SIGKILL);
-    (void)WaitUntil([this] { return ::kill(pid_, 0) != 0; }, 30'000);
+    (void)WaitUntil([this] { return !ProcessRuns(pid_); }, 30'000);
     pid_ = 0;
   }
 

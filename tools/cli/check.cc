@@ -1,6 +1,8 @@
 // pitr check: is this source fit to be archived? Every finding at once.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "replication/source/preflight.h"
 #include "tools/cli/command.h"
 #include "tools/cli/connection_flags.h"
@@ -62,13 +64,12 @@ Json ReportJson(const PreflightReport& report) {
 
 Status Run(const Context& context, const Options& options) {
   TM_ASSIGN_OR_RETURN(PreflightReport report, Check(context, options));
-  if (context.json) {
-    PrintJson(ReportJson(report));
-    return report.ToStatus();
-  }
+  if (context.json) return PrintJsonWith(ReportJson(report), report.ToStatus());
+  // What is wrong comes last, where a terminal shows it.
+  std::stable_sort(report.findings.begin(), report.findings.end(), [](const Finding& a, const Finding& b) { return a.severity < b.severity; });
   for (const Finding& finding : report.findings) {
-    fmt::print("{:<8} {:<24} {}\n", SeverityName(finding.severity), finding.check, finding.message);
-    if (finding.severity != Severity::kOk && !finding.hint.empty()) fmt::print("{:<8} {:<24} hint: {}\n", "", "", finding.hint);
+    fmt::print("{:<8} {:<31} {}\n", SeverityName(finding.severity), finding.check, finding.message);
+    if (finding.severity != Severity::kOk && !finding.hint.empty()) fmt::print("{:<8} {:<31} hint: {}\n", "", "", finding.hint);
   }
   fmt::print("{}\n", report.fit() ? "this source is fit to be archived" : "this source is NOT fit to be archived");
   return report.ToStatus();

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "tools/daemon_config.h"
+#include "tools/exit_code.h"
 
 namespace tidemark::cli {
 
@@ -48,9 +49,45 @@ Result<Target> TargetFlags::Parse() const {
   return target;
 }
 
+namespace {
+bool json_is_printed = false;
+}  // namespace
+
 void PrintJson(const Json& json) {
   const std::string text = JsonText(json);
   std::fwrite(text.data(), 1, text.size(), stdout);
+  json_is_printed = true;
+}
+
+Json ErrorJson(const Status& error) {
+  Json json = ToJson(error);
+  json["exit_code"] = ExitCodeOf(error.code());
+  return json;
+}
+
+Status PrintJsonWith(Json json, Status outcome) {
+  if (!outcome.ok()) json["error"] = ErrorJson(outcome);
+  PrintJson(json);
+  return outcome;
+}
+
+bool JsonIsPrinted() { return json_is_printed; }
+
+std::string ShortSet(const GtidSet& set, size_t bytes_max) {
+  std::string text = set.ToString();
+  if (text.size() <= bytes_max) return text;
+  // Before a whole interval, tag or UUID.
+  const size_t end = text.find_last_of(",:", bytes_max);
+  return text.substr(0, end == std::string::npos ? bytes_max : end) + ",… (" + Counted(set.Count(), "transaction") + ")";
+}
+
+std::string ShortSet(const std::string& set_text, size_t bytes_max) {
+  const Result<GtidSet> set = GtidSet::Parse(set_text);
+  return set.ok() ? ShortSet(*set, bytes_max) : set_text;
+}
+
+std::string Counted(uint64_t count, const std::string& what) {
+  return FormatCount(count) + " " + what + (count == 1 ? "" : "s");
 }
 
 std::string FormatBytes(uint64_t bytes) {
@@ -103,9 +140,10 @@ void Progress::Update(uint64_t done, uint64_t total) {
   state_->last = now;
   const double seconds = std::chrono::duration<double>(now - state_->begun).count();
   const double rate = static_cast<double>(done) / std::max(seconds, 1e-3);
-  std::string line = fmt::format("{}: {}", state_->what, state_->Amount(done));
+  const bool bytes = state_->unit == "bytes";
+  std::string line = state_->what + ": " + (bytes || total == 0 ? state_->Amount(done) : FormatCount(done));
   if (total > 0) line += fmt::format(" of {} ({:.0f} %)", state_->Amount(total), 100.0 * static_cast<double>(done) / static_cast<double>(total));
-  line += fmt::format(", {}/s", state_->Amount(static_cast<uint64_t>(rate)));
+  line += bytes ? fmt::format(", {}/s", FormatBytes(static_cast<uint64_t>(rate))) : fmt::format(", {:.{}f}/s", rate, rate < 10 ? 1 : 0);
   if (total > done && rate > 0) line += ", " + FormatDuration(static_cast<double>(total - done) / rate) + " left";
   if (state_->terminal) std::fprintf(stderr, "\r\x1b[K%s", line.c_str());
   else std::fprintf(stderr, "%s\n", line.c_str());

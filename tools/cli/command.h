@@ -47,6 +47,16 @@ struct TargetFlags {
 };
 
 void PrintJson(const Json& json);
+// The error's JSON, with its exit code, as scripts get it.
+Json ErrorJson(const Status& error);
+// Prints the one document of a command that found fault: what it found, and the error as its member "error". Gives `outcome`
+// back, for main to report on standard error only.
+Status PrintJsonWith(Json json, Status outcome);
+bool JsonIsPrinted();
+// For people: a set of at most about `bytes_max` characters; a longer one is cut at a comma, and counted.
+std::string ShortSet(const GtidSet& set, size_t bytes_max = 400);
+std::string ShortSet(const std::string& set_text, size_t bytes_max = 400);
+std::string Counted(uint64_t count, const std::string& what);  // "1 segment", "1,234 segments"
 std::string FormatBytes(uint64_t bytes);      // "1.2 GiB"
 std::string FormatCount(uint64_t count);      // "1,234,567"
 std::string FormatDuration(double seconds);   // "1h02m", "3m05s", "12.3 s"

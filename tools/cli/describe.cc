@@ -9,6 +9,7 @@ namespace tidemark::cli {
 namespace {
 
 constexpr size_t kTablesShown = 4;
+constexpr uint64_t kSizeShownBytesMin = 1 << 20;
 
 std::string TouchText(const TableTouch& touch) {
   std::string text = touch.schema + "." + touch.table;
@@ -27,6 +28,7 @@ std::string WhatItDid(const Transaction& transaction) {
   const uint64_t more = transaction.tables.size() + transaction.tables_omitted;
   if (more > kTablesShown) text += fmt::format(" and {} more tables", more - kTablesShown);
   if (text.empty()) text = transaction.kind == TransactionKind::kEmpty ? "empty" : FormatBytes(transaction.size());
+  if (transaction.size() >= kSizeShownBytesMin && !transaction.tables.empty()) text += " (" + FormatBytes(transaction.size()) + ")";
   if (transaction.kind == TransactionKind::kXaPrepare) text = "XA PREPARE: " + text;
   return text;
 }
@@ -48,11 +50,11 @@ void PrintPlan(const Plan& plan) {
   fmt::print("target          {}\n", plan.target.ToString());
   fmt::print("last included   {}\n", DescribeOptional(plan.boundary.last_included, "none: the boundary is before the archive's first transaction"));
   fmt::print("first excluded  {}\n", DescribeOptional(plan.boundary.first_excluded, "none: the boundary is the archive's end"));
-  fmt::print("base has        {}\n", plan.base.empty() ? "nothing" : plan.base.ToString());
-  fmt::print("to apply        {}{}\n", plan.to_apply.empty() ? "nothing" : plan.to_apply.ToString(),
-             plan.to_apply.empty() ? "" : fmt::format("  ({} transactions)", FormatCount(plan.transactions)));
-  fmt::print("end set         {}\n", plan.end_set.ToString());
-  fmt::print("to read         {} segment(s), {} of binlog\n", plan.segments.size(), FormatBytes(plan.raw_bytes));
+  fmt::print("base has        {}\n", plan.base.empty() ? "nothing" : ShortSet(plan.base));
+  fmt::print("to apply        {}{}\n", plan.to_apply.empty() ? "nothing" : Counted(plan.transactions, "transaction"),
+             plan.to_apply.empty() ? "" : ": " + ShortSet(plan.to_apply));
+  fmt::print("end set         {}\n", ShortSet(plan.end_set));
+  fmt::print("to read         {}, {} of binlog\n", Counted(plan.segments.size(), "segment"), FormatBytes(plan.raw_bytes));
   for (const std::string& warning : plan.warnings) fmt::print("WARNING         {}\n", warning);
 }
 

@@ -58,6 +58,7 @@ void AddLocate(CLI::App& app, Context& context, Action* action) {
       TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
       Locator locator(*view);
       TM_ASSIGN_OR_RETURN(Neighbourhood around, Find(locator, *options));
+      TM_RETURN_IF_ERROR(locator.ReadDetails(&around.found));
       if (context.json) {
         PrintJson(ToJson(around));
         return OkStatus();
@@ -67,7 +68,8 @@ void AddLocate(CLI::App& app, Context& context, Action* action) {
       fmt::print("found     {}\n", Describe(found));
       fmt::print("next      {}\n", DescribeOptional(around.next, "none: the archive ends here"));
       fmt::print("segment   {}\n", view->archive().SegmentPath(view->source(), found.segment));
-      fmt::print("frame     {}, raw bytes {} to {}\n", found.frame, found.transaction.begin_offset, found.transaction.end_offset);
+      fmt::print("          frame {}, bytes {} to {} of its binlog\n", found.frame, found.transaction.begin_offset,
+                 found.transaction.end_offset);
       fmt::print("source    {}:{}\n", found.source_file, found.source_begin);
       return OkStatus();
     };

@@ -20,6 +20,7 @@ Result<Plan> Make(const Context& context, const Options& options) {
     restore.dump_path = options.dump;
     restore.point = target;
     TM_ASSIGN_OR_RETURN(PreparedRestore prepared, PrepareRestore(PosixFileSystem(), *view, restore));
+    prepared.plan.warnings.insert(prepared.plan.warnings.begin(), prepared.warnings.begin(), prepared.warnings.end());
     return prepared.plan;
   }
   TM_ASSIGN_OR_RETURN(GtidSet base, GtidSet::Parse(options.base_gtids));

@@ -46,7 +46,7 @@ class PhaseProgress {
     if (!line_ || progress.phase != phase_) {
       line_.reset();
       phase_ = progress.phase;
-      if (!context_.json) fmt::print(stderr, "{}\n", RestorePhaseName(phase_));
+      if (const char* words = Words(phase_); !context_.json && *words != '\0') fmt::print(stderr, "{}\n", words);
       line_ = std::make_unique<Progress>(context_, RestorePhaseName(phase_), phase_ == RestorePhase::kLoadBase ? "bytes" : "transactions");
     }
     if (progress.done > 0) line_->Update(progress.done, progress.total);
@@ -54,6 +54,18 @@ class PhaseProgress {
   }
 
  private:
+  static const char* Words(RestorePhase phase) {
+    switch (phase) {
+      case RestorePhase::kProvision: return "making a new server";
+      case RestorePhase::kLoadBase: return "loading the base";
+      case RestorePhase::kApply: return "applying what came after it";
+      case RestorePhase::kAssert: return "proving where the server stands";
+      case RestorePhase::kPlan:
+      case RestorePhase::kDone: break;
+    }
+    return "";
+  }
+
   const Context& context_;
   RestorePhase phase_ = RestorePhase::kPlan;
   std::unique_ptr<Progress> line_;
@@ -62,9 +74,10 @@ class PhaseProgress {
 void PrintReceipt(const Receipt& receipt) {
   fmt::print("last included   {}\n", DescribeOptional(receipt.plan.boundary.last_included, "none"));
   fmt::print("first excluded  {}\n", DescribeOptional(receipt.plan.boundary.first_excluded, "none: the archive's end"));
-  fmt::print("applied         {} transactions by {}\n", FormatCount(receipt.plan.transactions), receipt.applier);
-  fmt::print("gtid_executed   {}\n", receipt.gtid_executed.ToString());
-  fmt::print("planned         {}  -- {}\n", receipt.plan.end_set.ToString(), receipt.end_state_reached ? "reached" : "NOT REACHED");
+  fmt::print("applied         {} by {}\n", Counted(receipt.plan.transactions, "transaction"), receipt.applier);
+  fmt::print("gtid_executed   {}\n", ShortSet(receipt.gtid_executed));
+  fmt::print("                {}\n", receipt.end_state_reached ? "exactly as planned" : "NOT AS PLANNED: " + ShortSet(receipt.plan.end_set));
+  for (const std::string& warning : receipt.warnings) fmt::print("WARNING         {}\n", warning);
   if (!receipt.socket.empty() && receipt.mysqld_pid != 0)
     fmt::print("server          MySQL {} runs (pid {}): mysql --socket={}\n", receipt.server_version, receipt.mysqld_pid, receipt.socket);
   fmt::print("took            {}\n", FormatDuration(1e-6 * static_cast<double>(receipt.finished_us - receipt.started_us)));
@@ -75,6 +88,7 @@ Status Run(const Context& context, Options& options) {
   TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
   if (options.dry_run) {
     TM_ASSIGN_OR_RETURN(PreparedRestore prepared, PrepareRestore(PosixFileSystem(), *view, options.restore));
+    prepared.plan.warnings.insert(prepared.plan.warnings.begin(), prepared.warnings.begin(), prepared.warnings.end());
     if (context.json) PrintJson(ToJson(prepared.plan));
     else PrintPlan(prepared.plan);
     return OkStatus();

@@ -24,7 +24,8 @@ Status Run(const Context& context) {
     fmt::print("{:>8}  {:<18} {:>12} {:>10} {:>10}  {:<9} {:<27}  {}\n", segment.header.number, segment.header.source_file,
                FormatCount(segment.transactions), FormatBytes(segment.raw_bytes), FormatBytes(segment.stored_bytes),
                segment.sealed ? SealReasonName(segment.reason) : "open",
-               segment.transactions == 0 ? "-" : FormatTime(segment.last_commit_us), segment.gtids.ToString());
+               segment.transactions == 0 ? "-" : FormatTime(segment.last_commit_us),
+               segment.transactions == 0 ? "-" : ShortSet(segment.gtids, 100));
   return OkStatus();
 }
 

@@ -63,14 +63,14 @@ void PrintSource(const Json& json) {
   fmt::print("segments      {}, {} of binlog in {}{}\n", json.at("segments").get<uint64_t>(), FormatBytes(raw),
              FormatBytes(stored), raw == 0 ? "" : fmt::format(" ({:.1f} %)", 100.0 * static_cast<double>(stored) / static_cast<double>(raw)));
   fmt::print("commits       {} .. {}\n", text(json.at("first_commit")), text(json.at("last_commit")));
-  fmt::print("archived      {}\n", coverage.at("archived").get<std::string>());
+  fmt::print("archived      {}\n", ShortSet(coverage.at("archived").get<std::string>()));
   const std::string before = coverage.at("before");
   fmt::print("needs a base  {}\n", before.empty() ? "no: the archive begins with the source's first transaction"
-                                                  : "that has at least " + before);
+                                                  : "that has at least " + ShortSet(before));
   const Json& gaps = coverage.at("gaps");
   if (gaps.empty()) fmt::print("gaps          none\n");
   for (const Json& gap : gaps)
-    fmt::print("GAP           {}: {}\n", gap.at("missing").get<std::string>(), gap.at("reason").get<std::string>());
+    fmt::print("GAP           {}: {}\n", ShortSet(gap.at("missing").get<std::string>()), gap.at("reason").get<std::string>());
 }
 
 Status Run(const Context& context) {

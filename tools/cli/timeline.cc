@@ -77,7 +77,7 @@ void Print(const Json& json, const Options& options) {
     const std::string kind = entry.at("kind");
     const std::string time = entry.at("time").is_null() ? "-" : entry.at("time").get<std::string>();
     if (kind == "gap") {
-      fmt::print("{}  GAP    {}: {}\n", time, entry.at("missing").get<std::string>(), entry.at("reason").get<std::string>());
+      fmt::print("{}  GAP    {}: {}\n", time, ShortSet(entry.at("missing").get<std::string>()), entry.at("reason").get<std::string>());
     } else if (kind == "ddl") {
       const std::string schema = entry.at("schema");
       fmt::print("{}  DDL    {}  {}{}\n", time, entry.at("gtid").get<std::string>(), schema.empty() ? "" : "[" + schema + "] ",

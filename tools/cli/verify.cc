@@ -18,15 +18,27 @@ Result<VerifyReport> Verify(const Context& context, ArchiveView& view) {
   });
 }
 
+std::string Text(const VerifyFinding& finding) {
+  return (finding.segment == 0 ? "" : "segment " + std::to_string(finding.segment) + ": ") + finding.message;
+}
+
+// The first finding decides the exit code; the others are told with it.
+Status Verdict(const std::string& source, const VerifyReport& report) {
+  if (report.findings.empty()) return OkStatus();
+  std::string message = "source " + source + ": " + Text(report.findings.front());
+  if (report.findings.size() > 1) message += " (and " + Counted(report.findings.size() - 1, "more finding") + ")";
+  return Status(report.findings.front().code, message,
+                "damage in a segment: restore the file from a copy; a difference in the index: pitr index rebuild");
+}
+
 void Print(const std::string& source, const VerifyReport& report) {
   fmt::print("source        {}\n", source);
-  fmt::print("read          {} segments, {} transactions, {} of binlog from {}\n", report.segments, FormatCount(report.transactions),
+  fmt::print("read          {}, {}, {} of binlog from {}\n", Counted(report.segments, "segment"), Counted(report.transactions, "transaction"),
              FormatBytes(report.raw_bytes), FormatBytes(report.stored_bytes));
-  fmt::print("gtids         {}\n", report.gtids.ToString());
-  for (const GapRecord& gap : report.gaps) fmt::print("gap           {}: {}\n", gap.missing.ToString(), gap.reason);
-  for (const VerifyFinding& finding : report.findings)
-    fmt::print("{}  {}{}\n", CodeName(finding.code), finding.segment == 0 ? "" : fmt::format("segment {}: ", finding.segment), finding.message);
-  fmt::print("result        {}\n", report.findings.empty() ? "all is well" : fmt::format("{} finding(s)", report.findings.size()));
+  fmt::print("gtids         {}\n", ShortSet(report.gtids));
+  for (const GapRecord& gap : report.gaps) fmt::print("gap           {}: {}\n", ShortSet(gap.missing), gap.reason);
+  for (const VerifyFinding& finding : report.findings) fmt::print("DAMAGE        {}\n", Text(finding));
+  fmt::print("result        {}\n", report.findings.empty() ? "all is well" : Counted(report.findings.size(), "finding"));
 }
 
 Status Run(const Context& context) {
@@ -46,12 +58,9 @@ Status Run(const Context& context) {
     Json json = ToJson(report);
     json["source"] = view->source();
     list.push_back(std::move(json));
-    if (worst.ok() && !report.findings.empty())
-      worst = Status(report.findings.front().code, "source " + view->source() + ": " + report.findings.front().message,
-                     "damage in a segment: restore the file from a copy; a difference in the index: pitr index rebuild");
+    if (worst.ok()) worst = Verdict(view->source(), report);
   }
-  if (context.json) PrintJson({{"archive", path}, {"sources", list}});
-  return worst;
+  return context.json ? PrintJsonWith({{"archive", path}, {"sources", list}}, worst) : worst;
 }
 
 }  // namespace

@@ -161,7 +161,7 @@ class ModelServer {
   BinlogBuilder builder_;
 };
 
-// At the end of what the server has, Next waits until the server has more (Changed) or Interrupt.
+// At the end of what the server had when the dump began, it sends a heartbeat every millisecond.
 class ModelSource : public EventSource {
  public:
   explicit ModelSource(ModelServer& server) : server_(server) {}
@@ -187,7 +187,7 @@ class ModelSource : public EventSource {
     if (!interrupted_ && next_ == packets_.size() && !requests_.back().non_blocking) {
       at_end_ = true;
       changed_.notify_all();
-      changed_.wait(lock, [this] { return interrupted_ || heartbeat_ || break_now_; });
+      changed_.wait_for(lock, std::chrono::milliseconds(1), [this] { return interrupted_ || break_now_; });
       at_end_ = false;
     }
     if (interrupted_) return Status(Code::kInterrupted, "interrupted");
@@ -197,7 +197,7 @@ class ModelSource : public EventSource {
       return Status(Code::kSourceUnavailable, "the link broke");
     }
     if (next_ == packets_.size()) {
-      if (!std::exchange(heartbeat_, false)) return Status(Code::kEndOfData, "no further events");
+      if (requests_.back().non_blocking) return Status(Code::kEndOfData, "no further events");
       current_ = EncodeHeartbeat({server_.files.back().name, server_.files.back().bytes.size()}, 7,
                                  ChecksumAlgorithm::kCrc32);
       return AsBytes(current_);
@@ -222,15 +222,10 @@ class ModelSource : public EventSource {
     std::lock_guard lock(mutex_);
     connect_error_ = std::move(error);
   }
-  // Waits until the sink waits for more; then a heartbeat, or a broken link, comes.
+  // Waits until the sink has all there is and waits for more.
   void WaitForEnd() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return at_end_; });
-  }
-  void Heartbeat() {
-    std::lock_guard lock(mutex_);
-    heartbeat_ = true;
-    changed_.notify_all();
   }
   void Break() {
     std::lock_guard lock(mutex_);
@@ -258,7 +253,7 @@ class ModelSource : public EventSource {
   std::set<uint64_t> cuts_;
   uint64_t sent_ = 0;
   Status connect_error_;
-  bool dumping_ = false, interrupted_ = false, heartbeat_ = false, break_now_ = false, at_end_ = false;
+  bool dumping_ = false, interrupted_ = false, break_now_ = false, at_end_ = false;
 };
 
 }  // namespace tidemark::testing
