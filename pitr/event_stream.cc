@@ -8,6 +8,13 @@
 namespace tidemark {
 namespace {
 
+// Damage is the segment's; whatever else went wrong names its own place, or is the sink's.
+Status InSegment(Status error, const OpenSegment& segment) {
+  const bool damage = error.code() == Code::kCorruption || error.code() == Code::kTruncated ||
+                      error.code() == Code::kUnsupportedFormat;
+  return damage ? std::move(error).WithContext(segment.reader->path()) : error;
+}
+
 bool IsGiven(const StreamRange& range, const Gtid& gtid) {
   return !range.exclude.Contains(gtid) && (range.include.empty() || range.include.Contains(gtid));
 }
@@ -185,7 +192,7 @@ class RangeWriter {
     TM_ASSIGN_OR_RETURN(OpenSegment * segment, segments_.Get(record.header.number));
     for (const FrameRun& run : runs) {
       Status written = WriteRun(*segment, run);
-      if (!written.ok()) return std::move(written).WithContext(segment->reader->path());
+      if (!written.ok()) return InSegment(std::move(written), *segment);
     }
     return OkStatus();
   }
@@ -296,7 +303,7 @@ Status EventStream::WriteSourceFile(const std::string& file, const Sink& sink, b
     TM_ASSIGN_OR_RETURN(OpenSegment * segment, segments.Get(part.header.number));
     Status read = segment->reader->ReadRaw(segment->FirstFrame(), part.header.prefix_bytes,
                                            part.raw_bytes, sink);
-    if (!read.ok()) return std::move(read).WithContext(segment->reader->path());
+    if (!read.ok()) return InSegment(std::move(read), *segment);
   }
   if (complete != nullptr) *complete = parts.back().ends_source_file;
   return OkStatus();

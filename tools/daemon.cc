@@ -52,7 +52,9 @@ void PublishState(ArchiveDirectory& archive, Worker& worker) {
   std::string text = state.dump(2) + "\n";
   if (text == worker.published) return;
   const std::string path = JoinPath(JoinPath(archive.root(), worker.name), "daemon.json");
-  if (!(std::ofstream(path + ".new") << text) || ::rename((path + ".new").c_str(), path.c_str()) != 0) return;
+  if (!(std::ofstream(path + ".new") << text) ||
+      ::rename((path + ".new").c_str(), path.c_str()) != 0)
+    return;
   worker.published = std::move(text);
 }
 
@@ -60,17 +62,19 @@ void PublishState(ArchiveDirectory& archive, Worker& worker) {
 Result<std::unique_ptr<Index>> OpenOrRebuildIndex(ArchiveDirectory& archive) {
   Result<std::unique_ptr<Index>> index = Index::OpenForWriting(archive.IndexPath());
   if (index.ok() || index.error().code() != Code::kCorruption) return index;
-  spdlog::warn("the index is damaged and is made anew from the segments: {}", index.error().message());
+  spdlog::warn("the index is damaged and is made anew from the segments: {}",
+               index.error().message());
   TM_ASSIGN_OR_RETURN(HealReport report, RebuildIndex(archive, [](const HealReport&) {}));
   spdlog::info("index rebuilt from {} segments", report.segments_scanned);
   return Index::OpenForWriting(archive.IndexPath());
 }
 
 Status Heal(Index& index, ArchiveDirectory& archive, const std::string& source) {
-  TM_ASSIGN_OR_RETURN(HealReport report, HealIndex(index, archive, source, [](const HealReport&) {}));
+  TM_ASSIGN_OR_RETURN(HealReport report,
+                      HealIndex(index, archive, source, [](const HealReport&) {}));
   if (report.segments_scanned > 0)
-    spdlog::info("[{}] index brought up to date: {} segments read again, {} were current", source, report.segments_scanned,
-                 report.segments_current);
+    spdlog::info("[{}] index brought up to date: {} segments read again, {} were current", source,
+                 report.segments_scanned, report.segments_current);
   return OkStatus();
 }
 
@@ -89,7 +93,8 @@ void WaitForEnd(ArchiveDirectory& archive, std::vector<std::unique_ptr<Worker>>&
 
 }  // namespace
 
-Status RunDaemon(const DaemonConfig& config, const DaemonOptions& options, const std::atomic<int>& stop) {
+Status RunDaemon(const DaemonConfig& config, const DaemonOptions& options,
+                 const std::atomic<int>& stop) {
   ArchiveDirectory archive(PosixFileSystem(), config.archive);
   TM_ASSIGN_OR_RETURN(auto lock, archive.LockForWriting());
   TM_ASSIGN_OR_RETURN(auto index, OpenOrRebuildIndex(archive));
@@ -99,8 +104,9 @@ Status RunDaemon(const DaemonConfig& config, const DaemonOptions& options, const
   for (const SourceConfig& source : config.sources) {
     auto worker = std::make_unique<Worker>();
     worker->name = source.archiver.source;
-    worker->archiver = std::make_unique<SourceArchiver>(archive, std::make_unique<MySqlEventSource>(source.connection),
-                                                        SystemClock(), listener, source.archiver);
+    worker->archiver = std::make_unique<SourceArchiver>(
+        archive, std::make_unique<MySqlEventSource>(source.connection), SystemClock(), listener,
+        source.archiver);
     TM_RETURN_IF_ERROR(worker->archiver->Prepare());
     TM_RETURN_IF_ERROR(Heal(*index, archive, worker->name));
     workers.push_back(std::move(worker));

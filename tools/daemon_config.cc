@@ -9,7 +9,8 @@
 namespace tidemark {
 namespace {
 
-// Reads the keys of one table. The first thing found wrong is kept and reported at the end, so that reading stays flat.
+// Reads the keys of one table. The first thing found wrong is kept and reported at the end, so that
+// reading stays flat.
 class Table {
  public:
   Table(const toml::value& value, std::string name) : value_(value), name_(std::move(name)) {}
@@ -31,7 +32,9 @@ class Table {
     const toml::value* found = Find(key);
     if (found == nullptr) return;
     if (!found->is_integer() || found->as_integer() < min || found->as_integer() > max)
-      return Complain(*found, key, "must be a whole number from " + std::to_string(min) + " to " + std::to_string(max));
+      return Complain(
+          *found, key,
+          "must be a whole number from " + std::to_string(min) + " to " + std::to_string(max));
     *out = static_cast<Integer>(found->as_integer() * unit);
   }
   const toml::value* Find(const char* key) {
@@ -40,8 +43,9 @@ class Table {
   }
   void Complain(const toml::value& where, const std::string& key, const std::string& what) {
     if (status_.ok())
-      status_ = Status(Code::kUsage, where.location().file_name() + ":" + std::to_string(where.location().line()) + ": " +
-                                         name_ + key + " " + what);
+      status_ = Status(Code::kUsage, where.location().file_name() + ":" +
+                                         std::to_string(where.location().line()) + ": " + name_ +
+                                         key + " " + what);
   }
   Status Finish() {
     for (const auto& [key, value] : value_.as_table())
@@ -94,7 +98,8 @@ Status ReadSource(const toml::value& value, SourceConfig* config) {
     return Status(Code::kUsage, "source " + archiver.source + " has no server_id",
                   "give it a number that no other server or replica in this topology uses");
   if (archiver.backoff_us_min > archiver.backoff_us_max)
-    return Status(Code::kUsage, "source " + archiver.source + ": retry_ms_min is above retry_ms_max");
+    return Status(Code::kUsage,
+                  "source " + archiver.source + ": retry_ms_min is above retry_ms_max");
   TM_ASSIGN_OR_RETURN(connection.tls.mode, ParseTlsMode(tls_mode));
   return ValidateOptions(connection);
 }
@@ -102,7 +107,8 @@ Status ReadSource(const toml::value& value, SourceConfig* config) {
 Status ReadConfig(const toml::value& root, DaemonConfig* config) {
   Table table(root, "");
   table.Text("archive", &config->archive);
-  if (const toml::value* log = table.Find("log"); log != nullptr && log->is_table()) {
+  if (const toml::value* log = table.Find("log"); log != nullptr) {
+    if (!log->is_table()) return Status(Code::kUsage, "log must be a table: [log]");
     Table log_table(*log, "log.");
     log_table.Text("level", &config->log_level);
     TM_RETURN_IF_ERROR(log_table.Finish());
@@ -110,7 +116,8 @@ Status ReadConfig(const toml::value& root, DaemonConfig* config) {
   const toml::value* sources = table.Find("source");
   TM_RETURN_IF_ERROR(table.Finish());
   if (config->archive.empty())
-    return Status(Code::kUsage, "the configuration names no archive directory", "archive = \"/var/lib/tidemark\"");
+    return Status(Code::kUsage, "the configuration names no archive directory",
+                  "archive = \"/var/lib/tidemark\"");
   static const std::set<std::string> kLevels = {"trace", "debug", "info", "warn", "error"};
   if (!kLevels.contains(config->log_level))
     return Status(Code::kUsage, "log.level must be one of trace, debug, info, warn, error");
@@ -135,7 +142,11 @@ const SourceConfig* DaemonConfig::Find(const std::string& name) const {
 }
 
 Result<DaemonConfig> LoadDaemonConfig(const std::string& path) {
-  TM_ASSIGN_OR_RETURN(std::string text, ReadSmallFile(PosixFileSystem(), path, 1 << 20));
+  Result<std::string> read = ReadSmallFile(PosixFileSystem(), path, 1 << 20);
+  if (!read.ok())
+    return Status(Code::kUsage, read.error().message(),
+                  "name the configuration file: --config FILE");
+  const std::string& text = *read;
   toml::value root;
   try {
     std::istringstream stream(text);

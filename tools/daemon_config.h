@@ -1,5 +1,6 @@
-// tidemarkd's configuration file (TOML; deploy/tidemarkd.toml explains every key). Unknown keys are errors: a misspelt
-// setting must not be silently ignored. Times carry their unit in the key's name.
+// tidemarkd's configuration file (TOML; deploy/tidemarkd.toml explains every key). Unknown keys are
+// errors: a misspelt setting must not be silently ignored. Times carry their unit in the key's
+// name.
 #pragma once
 
 #include <string>
@@ -16,7 +17,7 @@ struct SourceConfig {
 };
 
 struct DaemonConfig {
-  std::string archive;           // directory
+  std::string archive;  // directory
   std::string log_level = "info";
   std::vector<SourceConfig> sources;
 

@@ -1,4 +1,5 @@
-// pitr: what a DBA types during an incident. Parse, wire, run; each subcommand is a file in tools/cli.
+// pitr: what a DBA types during an incident. Parse, wire, run; each subcommand is a file in
+// tools/cli.
 #include <algorithm>
 #include <atomic>
 #include <cctype>
@@ -17,7 +18,8 @@ void OnSignal(int) { interrupted = true; }
 int Report(const tidemark::Status& status, bool json) {
   const int exit_code = tidemark::ExitCodeOf(status.code());
   if (status.ok()) return exit_code;
-  if (json && !tidemark::cli::JsonIsPrinted()) tidemark::cli::PrintJson({{"error", tidemark::cli::ErrorJson(status)}});
+  if (json && !tidemark::cli::JsonIsPrinted())
+    tidemark::cli::PrintJson({{"error", tidemark::cli::ErrorJson(status)}});
   std::fprintf(stderr, "pitr: %s\n", status.message().c_str());
   if (!status.hint().empty()) std::fprintf(stderr, "hint: %s\n", status.hint().c_str());
   return exit_code;
@@ -28,13 +30,17 @@ tidemark::Status UsageError(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<CLI::App*> parsed = app.get_subcommands();
   const std::vector<std::string> unknown = app.remaining();
   std::string message = error.what();
-  if (parsed.empty() && !unknown.empty() && !unknown.front().starts_with('-')) message = "'" + unknown.front() + "' is no command";
-  else if (parsed.empty()) message = "which command? " + message;
+  if (parsed.empty() && !unknown.empty() && !unknown.front().starts_with('-'))
+    message = "'" + unknown.front() + "' is no command";
+  else if (parsed.empty())
+    message = "which command? " + message;
   for (char& c : message)
     if (c == '\n') c = ' ';
   if (message.size() > 1 && std::islower(static_cast<unsigned char>(message[1])) != 0)
     message[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(message[0])));
-  return tidemark::Status(tidemark::Code::kUsage, message, "pitr " + (parsed.empty() ? "" : parsed.front()->get_name() + " ") + "--help");
+  return tidemark::Status(
+      tidemark::Code::kUsage, message,
+      "pitr " + (parsed.empty() ? "" : parsed.front()->get_name() + " ") + "--help");
 }
 
 }  // namespace
@@ -45,22 +51,30 @@ bool Interrupted() { return interrupted; }
 
 int main(int argc, char** argv) {
   using namespace tidemark::cli;
-  CLI::App app{"pitr finds any transaction of a Tidemark archive and restores a MySQL server to just before or after it."};
+  CLI::App app{
+      "pitr finds any transaction of a Tidemark archive and restores a MySQL server to just before "
+      "or after it."};
   Context context;
   Action action;
-  app.add_option("--archive", context.archive, "the archive's directory")->envname("TIDEMARK_ARCHIVE")->type_name("DIR");
-  app.add_option("--source", context.source, "which source, if the archive has several")->type_name("NAME");
+  app.add_option("--archive", context.archive, "the archive's directory")
+      ->envname("TIDEMARK_ARCHIVE")
+      ->type_name("DIR");
+  app.add_option("--source", context.source, "which source, if the archive has several")
+      ->type_name("NAME");
   app.add_flag("--json", context.json, "print one JSON document instead of text");
   app.set_version_flag("--version", TIDEMARK_VERSION);
   app.require_subcommand(1);
   app.fallthrough();
-  for (auto add : {AddStatus, AddTimeline, AddSegments, AddLocate, AddPlan, AddRestore, AddExport, AddVerify, AddIndex, AddCheck})
+  for (auto add : {AddStatus, AddTimeline, AddSegments, AddLocate, AddPlan, AddRestore, AddExport,
+                   AddVerify, AddIndex, AddCheck})
     add(app, context, &action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    const bool json = std::any_of(argv, argv + argc, [](const char* argument) { return std::string_view(argument) == "--json"; });
+    const bool json = std::any_of(argv, argv + argc, [](const char* argument) {
+      return std::string_view(argument) == "--json";
+    });
     return Report(UsageError(app, error), json);
   }
   struct sigaction handler {};

@@ -98,10 +98,11 @@ Result<std::optional<GtidSet>> ParseGtidPurged(std::string_view text) {
     if (!*literal) return Bad("the GTID_PURGED statement is cut off before its closing quote");
     has_value = true;
   }
-  // "/* SET …=/*!80000 '+'*/ 'SET';*/": for MySQL the comment ends behind the '+', and so it does for
-  // us. Half a statement is no empty set.
+  // "/* SET …=/*!80000 '+'*/ 'SET';*/": for MySQL the comment ends behind the '+', and so it does
+  // for us. Half a statement is no empty set.
   if (sql.in_version_comment())
-    return Bad("the GTID_PURGED statement is cut apart: it was put into a comment that ends inside it");
+    return Bad(
+        "the GTID_PURGED statement is cut apart: it was put into a comment that ends inside it");
   sql.SkipBlanks();
   if (!has_value || (!sql.AtEnd() && !sql.Symbol(";")))
     return Bad("the GTID_PURGED statement is not one that mysqldump writes");

@@ -1,6 +1,11 @@
 #include "pitr/restore/pipe_applier.h"
 
 #include <chrono>
+#include <optional>
+
+#include "pitr/event_stream.h"
+#include "replication/event/event_framer.h"
+#include "replication/event/rows_event.h"
 
 namespace tidemark {
 namespace {
@@ -34,7 +39,7 @@ Status ClientFailed(int code, const std::string& said) {
   if (said.find("max_allowed_packet") != std::string::npos ||
       said.find("packet bigger") != std::string::npos)
     hint =
-        "set max_allowed_packet of the target to 1G; an event over about 750 MiB cannot go through "
+        "set max_allowed_packet of the target to 1G; a row change over 757 MiB cannot go through "
         "this applier";
   if (said.find("local data is disabled") != std::string::npos)
     hint = "set local_infile=ON on the target";
@@ -59,7 +64,65 @@ Status Verdict(Tools& tools, int decoder_code, int client_code) {
                 "a mysqlbinlog of at least the source's version is needed");
 }
 
+// The size of the first rows event in the stream that is too long for the pipe.
+class OversizeRowsEvent {
+ public:
+  void Take(Bytes piece) {
+    const size_t magic = std::min(magic_left_, piece.size());
+    piece = piece.subspan(magic);
+    magic_left_ -= magic;
+    while (!found_) {
+      const EventFramer::Step step = framer_.Next(&piece);
+      if (step == EventFramer::Step::kNeedMore || step == EventFramer::Step::kBadSize) return;
+      if (IsRowsEvent(framer_.header().type) && framer_.header().size > kPipeRowsEventBytesMax)
+        found_ = framer_.header().size;
+    }
+  }
+  const std::optional<uint32_t>& found() const { return found_; }
+
+ private:
+  static constexpr size_t kMagicBytes = 4;
+  EventFramer framer_;
+  size_t magic_left_ = kMagicBytes;
+  std::optional<uint32_t> found_;
+};
+
+Status CheckTransaction(ArchiveView& view, const Plan& plan, const Gtid& gtid) {
+  StreamRange range;
+  range.include.Add(gtid);
+  range.stop_before = plan.boundary.first_excluded;
+  OversizeRowsEvent oversize;
+  StreamProgress progress;
+  TM_RETURN_IF_ERROR(EventStream(view).WriteRange(
+      range,
+      [&](Bytes bytes) {
+        oversize.Take(bytes);
+        return OkStatus();
+      },
+      &progress));
+  if (!oversize.found()) return OkStatus();
+  return Status(Code::kUnreachableTarget,
+                "transaction " + gtid.ToString() + " holds a row change of " +
+                    std::to_string(*oversize.found()) +
+                    " bytes, and mysqlbinlog | mysql carries none of more than " +
+                    std::to_string(kPipeRowsEventBytesMax),
+                "restore to before it (--before-gtid " + gtid.ToString() +
+                    "), or apply it as a replica of the source would: pitr export gives its bytes");
+}
+
 }  // namespace
+
+Status CheckPipeCarries(ArchiveView& view, const Plan& plan) {
+  TM_ASSIGN_OR_RETURN(const auto oversize, view.index().ListOversize(view.source()));
+  for (const IndexedOversize& transaction : oversize) {
+    const OversizeRecord& record = transaction.record;
+    if (record.raw_end - record.raw_begin <= kPipeRowsEventBytesMax ||
+        !plan.to_apply.Contains(record.gtid))
+      continue;
+    TM_RETURN_IF_ERROR(CheckTransaction(view, plan, record.gtid));
+  }
+  return OkStatus();
+}
 
 Status PipeApplier::Apply(ArchiveView& view, const Plan& plan, const OnProgress& on_progress) {
   if (plan.to_apply.empty()) return OkStatus();

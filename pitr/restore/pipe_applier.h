@@ -2,9 +2,8 @@
 // target.
 //
 // Slow (about 1 MB/s) and single-threaded, but it needs nothing of the target except a login with
-// the rights to set GTID_NEXT and run BINLOG statements. GTIDs stay what they are. An event of N
-// bytes is a statement of 4/3 N bytes: more than about 750 MiB does not fit into
-// max_allowed_packet's maximum of 1 GiB, and the target must allow it (the servers that we
+// the rights to set GTID_NEXT and run BINLOG statements. GTIDs stay what they are. Rows events have
+// a longest size (below), and the target must allow statements of that size (the servers that we
 // provision do). Memory is the tools' own: about 4 times the largest event in each, nothing here.
 #pragma once
 

@@ -1,5 +1,6 @@
 #include <optional>
 
+#include "pitr/restore/pipe_applier.h"
 #include "pitr/restore/process.h"
 #include "pitr/restore/restore.h"
 #include "pitr/restore/running_target.h"
@@ -109,6 +110,7 @@ Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view,
   TM_ASSIGN_OR_RETURN(const Boundary boundary, locator.Resolve(options.point));
   TM_ASSIGN_OR_RETURN(prepared.plan, MakePlan(view.source(), options.point, prepared.base.gtid_set,
                                               boundary, coverage, view.segments()));
+  TM_RETURN_IF_ERROR(CheckPipeCarries(view, prepared.plan));
   return prepared;
 }
 

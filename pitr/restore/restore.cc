@@ -234,8 +234,8 @@ Status RestoreRun::DropRestoreUser(Connection& connection) {
           "account_locked='N' AND plugin='caching_sha2_password'"));
   if (open != "0")
     receipt_.warnings.push_back(
-        "the restored server's root has no password: the backup brought no accounts, and only "
-        "the directory's permissions protect its socket");
+        "the restored server's root has no password (the backup brought none): only the "
+        "directory's permissions protect its socket");
   return ExecuteOnTarget(connection, std::string("DROP USER '") + kRestoreUser + "'@'localhost'");
 }
 

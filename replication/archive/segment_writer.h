@@ -22,7 +22,6 @@ struct SegmentWriterOptions {
   int zstd_window_log = 0;
   int zstd_hash_log = 0;
   int zstd_min_match = 0;
-  int zstd_target_length = 0;
   // false: the caller hashes the raw bytes itself, on another core, and Seal finds the digest in
   // the footer.
   bool hash_raw = true;

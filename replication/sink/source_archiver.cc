@@ -142,14 +142,17 @@ void SourceArchiver::Stop() {
 }
 
 Status SourceArchiver::ArchiveUntilBroken(bool non_blocking) {
-  SetState(ArchiverState::kConnecting, OkStatus());
+  SetState(ArchiverState::kConnecting, status().last_error);  // holds until we got through
   DumpRequest request;
   TM_RETURN_IF_ERROR(Connect(&request));
   request.non_blocking = non_blocking;
   TM_RETURN_IF_ERROR(source_->StartDump(request));
   scanner_.emplace(ScannerOptions{});
   SetState(ArchiverState::kArchiving, OkStatus());
-  return Pump();
+  Status error = Pump();
+  if (error.code() != Code::kEndOfData || non_blocking) return error;
+  return Status(Code::kSourceUnavailable,
+                "source " + options_.source + " has ended the dump, as it does when it stops");
 }
 
 Status SourceArchiver::Connect(DumpRequest* request) {

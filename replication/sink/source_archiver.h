@@ -43,7 +43,7 @@ const char* ArchiverStateName(ArchiverState state);
 
 struct ArchiverStatus {
   ArchiverState state = ArchiverState::kStarting;
-  Status last_error;         // why it waits or stopped; OK while archiving
+  Status last_error;         // why it waits, connects anew or stopped; OK while archiving
   uint64_t connections = 0;  // made so far
   std::string server_version;
 };

@@ -1,5 +1,5 @@
-// The daemon against a source, a configuration or a disk that is not as it should be: a clear error, nothing lost, nothing
-// mixed, and it goes on by itself where it can.
+// The daemon against a source, a configuration or a disk that is not as it should be: a clear
+// error, nothing lost, nothing mixed, and it goes on by itself where it can.
 #include <sys/mount.h>
 
 #include "tests/e2e/daemon_fixture.h"
@@ -7,9 +7,9 @@
 namespace tidemark {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::Daemon;
 using testing::ExecutedOn;
+using ::testing::HasSubstr;
 using testing::Load;
 using testing::MySqlServer;
 using testing::ProgramResult;
@@ -19,9 +19,11 @@ using testing::TempDir;
 TEST(ArchiveFaults, PurgedTransactionsAreAnErrorUntilAdoptedAndThenAGap) {
   auto primary = StartPrimary();
   ASSERT_TRUE(primary);
-  ASSERT_TRUE(primary->Execute("CREATE DATABASE d; CREATE TABLE d.t (a INT); FLUSH BINARY LOGS").ok());
+  ASSERT_TRUE(
+      primary->Execute("CREATE DATABASE d; CREATE TABLE d.t (a INT); FLUSH BINARY LOGS").ok());
   const GtidSet purged = ExecutedOn(*primary);
-  ASSERT_TRUE(primary->Execute("PURGE BINARY LOGS TO 'binlog.000002'; INSERT INTO d.t VALUES (1)").ok());
+  ASSERT_TRUE(
+      primary->Execute("PURGE BINARY LOGS TO 'binlog.000002'; INSERT INTO d.t VALUES (1)").ok());
   auto first_left = primary->Query("SHOW BINARY LOGS");
   ASSERT_TRUE(first_left.ok());
   if (first_left->front()[0] == "binlog.000001") {  // the template came with files of its own
@@ -56,7 +58,10 @@ TEST(ArchiveFaults, PurgedTransactionsAreAnErrorUntilAdoptedAndThenAGap) {
   const GtidSet lost = ExecutedOn(*primary).Minus(daemon.Archived()).Minus(purged);
   ASSERT_TRUE(primary->Execute("FLUSH BINARY LOGS").ok());
   auto files = primary->Query("SHOW BINARY LOGS");
-  ASSERT_TRUE(primary->Execute("PURGE BINARY LOGS TO '" + files->back()[0] + "'; INSERT INTO d.t VALUES (3)").ok());
+  ASSERT_TRUE(
+      primary
+          ->Execute("PURGE BINARY LOGS TO '" + files->back()[0] + "'; INSERT INTO d.t VALUES (3)")
+          .ok());
   daemon.Start();
   ASSERT_TRUE(daemon.WaitFor(ExecutedOn(*primary).Minus(purged).Minus(lost))) << daemon.LogTail();
   EXPECT_EQ(daemon.Stop(), 0);
@@ -69,14 +74,17 @@ TEST(ArchiveFaults, PurgedTransactionsAreAnErrorUntilAdoptedAndThenAGap) {
 TEST(ArchiveFaults, RewoundSourceIsADivergenceAndNothingIsMixed) {
   auto primary = StartPrimary();
   ASSERT_TRUE(primary);
-  ASSERT_TRUE(primary->Execute("CREATE DATABASE d; CREATE TABLE d.t (a INT); INSERT INTO d.t VALUES (1)").ok());
+  ASSERT_TRUE(
+      primary->Execute("CREATE DATABASE d; CREATE TABLE d.t (a INT); INSERT INTO d.t VALUES (1)")
+          .ok());
   const GtidSet first_history = ExecutedOn(*primary);
   Daemon daemon;
   daemon.AddSource("main", *primary);
   daemon.Start();
   ASSERT_TRUE(daemon.WaitFor(first_history)) << daemon.LogTail();
-  // The dump breaks, and the history that follows is another one.
+  // The link breaks, and the history that follows is another one.
   ASSERT_TRUE(primary->Execute("RESET BINARY LOGS AND GTIDS; INSERT INTO d.t VALUES (2)").ok());
+  primary->Kill9();
   ASSERT_TRUE(primary->Restart().ok());
   ASSERT_TRUE(daemon.WaitForError("divergence")) << daemon.LogTail();
   // Overtaken: now every GTID that the archive has is there again, with other contents.
@@ -94,7 +102,8 @@ TEST(ArchiveFaults, RewoundSourceIsADivergenceAndNothingIsMixed) {
   daemon.AddSource("main", *other);
   daemon.Start();
   ASSERT_TRUE(daemon.WaitForError("divergence")) << daemon.LogTail();
-  EXPECT_THAT(daemon.Status()["daemon"]["error"]["message"].get<std::string>(), HasSubstr(first_history.ToString()));
+  EXPECT_THAT(daemon.Status()["daemon"]["error"]["message"].get<std::string>(),
+              HasSubstr(first_history.ToString()));
   EXPECT_EQ(daemon.Stop(), 0);
   EXPECT_EQ(daemon.Archived(), first_history);
 }
@@ -102,13 +111,18 @@ TEST(ArchiveFaults, RewoundSourceIsADivergenceAndNothingIsMixed) {
 TEST(ArchiveFaults, WrongPasswordIsRetriedAndShown) {
   auto primary = StartPrimary();
   ASSERT_TRUE(primary);
-  ASSERT_TRUE(primary->Execute("CREATE USER a@'%' IDENTIFIED BY 'right'; GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO a@'%'").ok());
+  ASSERT_TRUE(primary
+                  ->Execute("CREATE USER a@'%' IDENTIFIED BY 'right'; GRANT REPLICATION SLAVE, "
+                            "REPLICATION CLIENT ON *.* TO a@'%'")
+                  .ok());
   Daemon daemon;
   const std::string secret = daemon.Secret("password", "wrong");
-  daemon.AddSource("main", *primary, "host = \"127.0.0.1\"\nuser = \"a\"\npassword_file = \"" + secret + "\"");
+  daemon.AddSource("main", *primary,
+                   "host = \"127.0.0.1\"\nuser = \"a\"\npassword_file = \"" + secret + "\"");
   daemon.Start();
-  ASSERT_TRUE(daemon.WaitForError("source_refused")) << daemon.LogTail();
-  EXPECT_THAT(daemon.Status()["daemon"]["error"]["message"].get<std::string>(), HasSubstr("refused the login"));
+  ASSERT_TRUE(daemon.WaitForError("source-refused")) << daemon.LogTail();
+  EXPECT_THAT(daemon.Status()["daemon"]["error"]["message"].get<std::string>(),
+              HasSubstr("refused the login"));
   EXPECT_THAT(testing::ReadWholeFile(daemon.log()), ::testing::Not(HasSubstr("wrong\n")));
   daemon.Secret("password", "right");
   EXPECT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
@@ -143,9 +157,11 @@ TEST(ArchiveFaults, FullDiskIsSaidAndOutlived) {
       filler << std::string(free > leave ? free - leave : 0, 'x');
     }
     Load load(*primary, 1);
-    ASSERT_TRUE(primary->Execute("INSERT INTO d.t VALUES (RANDOM_BYTES(1024)), (RANDOM_BYTES(1024))").ok());
-    for (int i = 0; i < 700; ++i) ASSERT_TRUE(primary->Execute("INSERT INTO d.t VALUES (RANDOM_BYTES(1024))").ok());
-    ASSERT_TRUE(daemon.WaitForError("disk_full")) << daemon.LogTail() << daemon.Status().dump(2);
+    ASSERT_TRUE(
+        primary->Execute("INSERT INTO d.t VALUES (RANDOM_BYTES(1024)), (RANDOM_BYTES(1024))").ok());
+    for (int i = 0; i < 700; ++i)
+      ASSERT_TRUE(primary->Execute("INSERT INTO d.t VALUES (RANDOM_BYTES(1024))").ok());
+    ASSERT_TRUE(daemon.WaitForError("disk-full")) << daemon.LogTail() << daemon.Status().dump(2);
     load.Stop();
     std::filesystem::remove(mount_point + "/filler", ignored);
     ASSERT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
@@ -165,8 +181,10 @@ TEST_P(BadConfiguration, IsAUsageErrorThatNamesTheTrouble) {
   TempDir directory;
   const std::string path = directory.Path("tidemarkd.toml");
   std::ofstream(path) << text;
-  auto result = testing::RunProgram({testing::Binary("tidemarkd"), "--config", path});
-  ASSERT_TRUE(result.ok());
+  testing::ProgramOptions brief;
+  brief.timeout_ms = 10'000;
+  auto result = testing::RunProgram({testing::Binary("tidemarkd"), "--config", path}, brief);
+  ASSERT_TRUE(result.ok()) << result.error().message();
   EXPECT_EQ(result->exit_code, 2) << result->err;
   EXPECT_THAT(result->err, HasSubstr(expected));
   EXPECT_THAT(result->err, HasSubstr("tidemarkd.toml"));
@@ -179,25 +197,34 @@ INSTANTIATE_TEST_SUITE_P(
     Cases, BadConfiguration,
     ::testing::Values(
         std::pair("", "names no archive"), std::pair(TIDEMARK_HEAD, "names no source"),
-        std::pair("archive = [", "toml"), std::pair(TIDEMARK_HEAD "source = 3\n", "names no source"),
+        std::pair("archive = [", "toml"),
+        std::pair(TIDEMARK_HEAD "source = 3\n", "names no source"),
         std::pair(TIDEMARK_HEAD "source = [3]\n", "must be a table"),
         std::pair(TIDEMARK_HEAD "log = 3\n" TIDEMARK_SOURCE, "log must be a table"),
         std::pair(TIDEMARK_HEAD "archiv = 1\n" TIDEMARK_SOURCE, ":2: archiv is not a setting"),
         std::pair(TIDEMARK_HEAD TIDEMARK_SOURCE "colour = 1\n", "source.colour is not a setting"),
         std::pair(TIDEMARK_HEAD TIDEMARK_SOURCE TIDEMARK_SOURCE, "two sources"),
-        std::pair(TIDEMARK_HEAD TIDEMARK_SOURCE "port = 70000\n", "source.port must be a whole number from 1 to 65535"),
+        std::pair(TIDEMARK_HEAD TIDEMARK_SOURCE "port = 70000\n",
+                  "source.port must be a whole number from 1 to 65535"),
         std::pair(TIDEMARK_HEAD TIDEMARK_SOURCE "port = \"3306\"\n", "source.port"),
-        std::pair(TIDEMARK_HEAD TIDEMARK_SOURCE "adopt_purged = \"yes\"\n", "must be true or false"),
+        std::pair(TIDEMARK_HEAD TIDEMARK_SOURCE "adopt_purged = \"yes\"\n",
+                  "must be true or false"),
         std::pair(TIDEMARK_HEAD TIDEMARK_SOURCE "tls = \"maybe\"\n", "maybe"),
-        std::pair(TIDEMARK_HEAD TIDEMARK_SOURCE "tls = \"verify-ca\"\n", "tls_ca_file"),
-        std::pair(TIDEMARK_HEAD TIDEMARK_SOURCE "retry_ms_min = 500\nretry_ms_max = 100\n", "retry_ms_min"),
+        std::pair(TIDEMARK_HEAD TIDEMARK_SOURCE "tls = \"verify-ca\"\n", "CA file"),
+        std::pair(TIDEMARK_HEAD TIDEMARK_SOURCE "retry_ms_min = 500\nretry_ms_max = 100\n",
+                  "retry_ms_min"),
         std::pair(TIDEMARK_HEAD "[log]\nlevel = \"loud\"\n" TIDEMARK_SOURCE, "log.level"),
-        std::pair(TIDEMARK_HEAD "[[source]]\nname = \"../x\"\nhost = \"h\"\nuser = \"u\"\nserver_id = 1\n", "../x"),
-        std::pair(TIDEMARK_HEAD "[[source]]\nname = \"main\"\nhost = \"h\"\nuser = \"u\"\n", "server_id"),
-        std::pair(TIDEMARK_HEAD "[[source]]\nname = \"main\"\nuser = \"u\"\nserver_id = 1\n", "host")));
+        std::pair(TIDEMARK_HEAD
+                  "[[source]]\nname = \"../x\"\nhost = \"h\"\nuser = \"u\"\nserver_id = 1\n",
+                  "../x"),
+        std::pair(TIDEMARK_HEAD "[[source]]\nname = \"main\"\nhost = \"h\"\nuser = \"u\"\n",
+                  "server_id"),
+        std::pair(TIDEMARK_HEAD "[[source]]\nname = \"main\"\nuser = \"u\"\nserver_id = 1\n",
+                  "host")));
 
 TEST(ArchiveFaults, NoConfigurationFile) {
-  auto result = testing::RunProgram({testing::Binary("tidemarkd"), "--config", "/nowhere/tidemarkd.toml"});
+  auto result =
+      testing::RunProgram({testing::Binary("tidemarkd"), "--config", "/nowhere/tidemarkd.toml"});
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->exit_code, 2) << result->err;
   EXPECT_THAT(result->err, HasSubstr("/nowhere/tidemarkd.toml"));
@@ -206,8 +233,10 @@ TEST(ArchiveFaults, NoConfigurationFile) {
 TEST(ArchiveFaults, CheckConfigOnlySaysThatTheFileIsGood) {
   TempDir directory;
   const std::string path = directory.Path("tidemarkd.toml");
-  std::ofstream(path) << TIDEMARK_HEAD TIDEMARK_SOURCE "[[source]]\nname = \"b\"\nhost = \"h\"\nuser = \"u\"\nserver_id = 2\n";
-  auto result = testing::RunProgram({testing::Binary("tidemarkd"), "--config", path, "--check-config"});
+  std::ofstream(path) << TIDEMARK_HEAD TIDEMARK_SOURCE
+      "[[source]]\nname = \"b\"\nhost = \"h\"\nuser = \"u\"\nserver_id = 2\n";
+  auto result =
+      testing::RunProgram({testing::Binary("tidemarkd"), "--config", path, "--check-config"});
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->exit_code, 0) << result->err;
   EXPECT_THAT(result->out, HasSubstr("2 source(s)"));

@@ -1,5 +1,6 @@
-// The real thing for one test: a mysqld with live binary logs, the real tidemarkd archiving it, and the real pitr to be
-// asked. Everything lives in one temporary directory and ends with the object. What fails to set up aborts. One thread.
+// The real thing for one test: a mysqld with live binary logs, the real tidemarkd archiving it, and
+// the real pitr to be asked. Everything lives in one temporary directory and ends with the object.
+// What fails to set up aborts. One thread.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -28,10 +29,14 @@ struct PitrResult {
   std::string out = {};
   std::string err = {};
   Json json = {};
-  std::string message() const { return "exit code " + std::to_string(exit_code) + ": " + err + out.substr(0, 2000); }
+  std::string message() const {
+    return "exit code " + std::to_string(exit_code) + ": " + err + out.substr(0, 2000);
+  }
 };
 
-inline std::string TidemarkProgram(const std::string& name) { return std::string(TIDEMARK_BIN_DIR) + "/" + name; }
+inline std::string TidemarkProgram(const std::string& name) {
+  return std::string(TIDEMARK_BIN_DIR) + "/" + name;
+}
 
 inline PitrResult RunPitr(std::vector<std::string> arguments, const ProgramOptions& options = {}) {
   arguments.insert(arguments.begin(), TidemarkProgram("pitr"));
@@ -52,12 +57,15 @@ inline bool ProcessRuns(pid_t pid) {
 // A server that pitr restored and left running; killed when this goes.
 class RestoredServer {
  public:
-  explicit RestoredServer(const Json& receipt) : receipt_(receipt), pid_(receipt.at("target").at("mysqld_pid").get<pid_t>()) {
+  explicit RestoredServer(const Json& receipt)
+      : receipt_(receipt), pid_(receipt.at("target").at("mysqld_pid").get<pid_t>()) {
     ConnectionOptions options;
     options.socket = receipt.at("target").at("socket").get<std::string>();
     auto opened = Connection::Open(options);
-    if (opened.ok()) connection_ = std::move(*opened);
-    else ADD_FAILURE() << opened.error().message();
+    if (opened.ok())
+      connection_ = std::move(*opened);
+    else
+      ADD_FAILURE() << opened.error().message();
   }
   ~RestoredServer() { Stop(); }
   RestoredServer(const RestoredServer&) = delete;
@@ -96,10 +104,12 @@ class ArchivedPrimary {
   // `settings`: more lines of the [[source]] table.
   void StartDaemon(const std::string& settings = {}) {
     std::ofstream(directory.Path("tidemarkd.toml"))
-        << "archive = \"" << archive() << "\"\n[[source]]\nname = \"main\"\nsocket = \"" << primary->socket()
-        << "\"\nuser = \"root\"\nserver_id = 4200001\n" << settings << "\n";
-    auto started = BackgroundProgram::Start({TidemarkProgram("tidemarkd"), "--config", directory.Path("tidemarkd.toml")},
-                                            directory.Path("tidemarkd.log"));
+        << "archive = \"" << archive() << "\"\n[[source]]\nname = \"main\"\nsocket = \""
+        << primary->socket() << "\"\nuser = \"root\"\nserver_id = 4200001\n"
+        << settings << "\n";
+    auto started = BackgroundProgram::Start(
+        {TidemarkProgram("tidemarkd"), "--config", directory.Path("tidemarkd.toml")},
+        directory.Path("tidemarkd.log"));
     TM_CHECK(started.ok());
     daemon_ = std::move(*started);
   }
@@ -121,7 +131,8 @@ class ArchivedPrimary {
   }
   // Restores into directory.Path(name) with this machine's MySQL.
   PitrResult Restore(const std::string& name, std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), {"restore", "--into", directory.Path(name), "--mysqld", MySqlProgram("mysqld")});
+    arguments.insert(arguments.begin(), {"restore", "--into", directory.Path(name), "--mysqld",
+                                         MySqlProgram("mysqld")});
     return PitrJson(WithTools(std::move(arguments)));
   }
   PitrResult RestoreRunning(const std::string& socket, std::vector<std::string> arguments) {
@@ -129,11 +140,14 @@ class ArchivedPrimary {
     return PitrJson(WithTools(std::move(arguments)));
   }
   static std::vector<std::string> WithTools(std::vector<std::string> arguments) {
-    arguments.insert(arguments.end(), {"--mysql", MySqlProgram("mysql"), "--mysqlbinlog", MySqlProgram("mysqlbinlog")});
+    arguments.insert(arguments.end(), {"--mysql", MySqlProgram("mysql"), "--mysqlbinlog",
+                                       MySqlProgram("mysqlbinlog")});
     return arguments;
   }
 
-  GtidSet Executed() { return *GtidSet::Parse(*primary->QueryValue("SELECT @@GLOBAL.gtid_executed")); }
+  GtidSet Executed() {
+    return *GtidSet::Parse(*primary->QueryValue("SELECT @@GLOBAL.gtid_executed"));
+  }
   Gtid LastOf(const GtidSet& before) {
     const GtidSet own = Executed().Minus(before);
     TM_CHECK(own.Count() == 1);
@@ -142,19 +156,30 @@ class ArchivedPrimary {
   GtidSet Archived() {
     const PitrResult status = PitrJson({"status"});
     if (status.exit_code != 0 || status.json.at("sources").empty()) return {};
-    return *GtidSet::Parse(status.json.at("sources")[0].at("coverage").at("end").get<std::string>());
+    return *GtidSet::Parse(
+        status.json.at("sources")[0].at("coverage").at("end").get<std::string>());
   }
   // Waits until the archive holds all that the primary has executed by now.
   void CatchUp() {
     const GtidSet wanted = Executed();
-    ASSERT_TRUE(daemon_->WaitUntil([&] { return wanted.IsSubsetOf(Archived()); }))
-        << "not archived: " << wanted.Minus(Archived()).ToString() << "\n" << daemon_->Output();
+    if (daemon_->WaitUntil([&] { return wanted.IsSubsetOf(Archived()); })) return;
+    std::fprintf(stderr, "not archived: %s\n%s\n", wanted.Minus(Archived()).ToString().c_str(),
+                 daemon_->Output().c_str());
+    TM_CHECK(!"the daemon archives");
   }
 
-  std::string Dump(const std::string& name, const std::vector<std::string>& options = {"--all-databases"}) {
+  std::string Dump(const std::string& name,
+                   const std::vector<std::string>& options = {"--all-databases"}) {
     const std::string path = directory.Path(name);
-    std::vector<std::string> argv = {MySqlProgram("mysqldump"), "--no-defaults", "--user=root", "--socket=" + primary->socket(),
-                                     "--single-transaction", "--source-data=2", "--routines", "--events", "--triggers"};
+    std::vector<std::string> argv = {MySqlProgram("mysqldump"),
+                                     "--no-defaults",
+                                     "--user=root",
+                                     "--socket=" + primary->socket(),
+                                     "--single-transaction",
+                                     "--source-data=2",
+                                     "--routines",
+                                     "--events",
+                                     "--triggers"};
     argv.insert(argv.end(), options.begin(), options.end());
     ProgramOptions run;
     run.stdout_file = path;

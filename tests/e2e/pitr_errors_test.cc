@@ -1,4 +1,5 @@
-// Every kind of bad input: its own exit code, one clear sentence with a hint, and nothing half-written left behind.
+// Every kind of bad input: its own exit code, one clear sentence with a hint, and nothing
+// half-written left behind.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -6,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "replication/base/bytes.h"
+#include "replication/base/checksum.h"
 #include "tests/e2e/archived_primary.h"
 
 namespace tidemark::testing {
@@ -15,8 +18,9 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 // tools/README.md
-constexpr int kUsage = 2, kUnreachable = 3, kGap = 4, kCorruption = 5, kSourceRefused = 6, kTargetRefused = 7, kInterrupted = 10,
-              kIo = 11, kNotFound = 13, kUnsupportedFormat = 15, kBadBackup = 16, kSourceUnavailable = 17;
+constexpr int kUsage = 2, kUnreachable = 3, kGap = 4, kCorruption = 5, kSourceRefused = 6,
+              kTargetRefused = 7, kInterrupted = 10, kIo = 11, kNotFound = 13, kDiskFull = 14,
+              kUnsupportedFormat = 15, kBadBackup = 16, kSourceUnavailable = 17;
 
 // An archive that begins behind the primary's first transactions and has a gap in its middle:
 //   1..a purged, too_early.sql, archived (base.sql somewhere), gap, archived (after_gap.sql)
@@ -27,7 +31,8 @@ struct Scene {
     return scene;
   }
   Scene() {
-    Sql("CREATE DATABASE app; CREATE TABLE app.t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(100))");
+    Sql("CREATE DATABASE app; CREATE TABLE app.t (id INT PRIMARY KEY AUTO_INCREMENT, v "
+        "VARCHAR(100))");
     too_early = rig.Dump("too_early.sql");
     before_archive = Insert();
     Sql("FLUSH BINARY LOGS; PURGE BINARY LOGS TO 'binlog.000002'");
@@ -63,19 +68,22 @@ struct Scene {
   }
 
   ArchivedPrimary rig;
-  std::string too_early, base, after_gap;                                         // dumps
+  std::string too_early, base, after_gap;                                                  // dumps
   std::string before_archive, archived, wanted, in_gap, behind_gap, latest, not_archived;  // GTIDs
 };
 
 class PitrErrorsTest : public ::testing::Test {
  protected:
   // Runs as text and as JSON: both tell the same, in the form that scripts rely on.
-  static void ExpectRefused(const std::vector<std::string>& arguments, int exit_code, const std::string& words) {
+  static void ExpectRefused(const std::vector<std::string>& arguments, int exit_code,
+                            const std::string& words) {
     SCOPED_TRACE(::testing::PrintToString(arguments));
     const PitrResult text = RunPitr(arguments);
     EXPECT_EQ(text.exit_code, exit_code) << text.message();
     EXPECT_THAT(text.err, HasSubstr(words));
-    EXPECT_THAT(text.err, ::testing::ContainsRegex("(^|\n)pitr: [^A-Z \n][^\n]*\n(hint: [^\n]+\n)?$")) << "one sentence and a hint";
+    EXPECT_THAT(text.err, ::testing::ContainsRegex(
+                              "(^|\n)pitr: ([A-Z]{2}|[^A-Z \n])[^\n]*\n(hint: [^\n]+\n)?$"))
+        << "one sentence and a hint";
     std::vector<std::string> with_json = arguments;
     with_json.insert(with_json.begin(), "--json");
     const PitrResult json = RunPitr(with_json);
@@ -104,7 +112,8 @@ class PitrErrorsTest : public ::testing::Test {
     const PitrResult located = rig_.PitrJson({"locate", "--gtid", gtid});
     EXPECT_EQ(located.exit_code, 0) << located.message();
     char name[64];
-    std::snprintf(name, sizeof name, "/main/segments/%010u.binlog.zst", located.json.at("found").at("segment").get<unsigned>());
+    std::snprintf(name, sizeof name, "/main/segments/%010u.binlog.zst",
+                  located.json.at("found").at("segment").get<unsigned>());
     return archive + name;
   }
   static void Overwrite(const std::string& path, const std::string& contents) {
@@ -129,9 +138,12 @@ class PitrErrorsTest : public ::testing::Test {
 };
 
 TEST_F(PitrErrorsTest, CommandLine) {
-  Refused({"plan", "--before-time", "2026-11-21T14:03:07", "--from-nothing"}, kUsage, "has no zone");
-  Refused({"plan", "--before-time", "yesterday", "--from-nothing"}, kUsage, "'yesterday' is not a time");
-  Refused({"plan", "--before-time", "2026-02-30T00:00:00Z", "--from-nothing"}, kUsage, "no such date");
+  Refused({"plan", "--before-time", "2026-11-21T14:03:07", "--from-nothing"}, kUsage,
+          "has no zone");
+  Refused({"plan", "--before-time", "yesterday", "--from-nothing"}, kUsage,
+          "'yesterday' is not a time");
+  Refused({"plan", "--before-time", "2026-02-30T00:00:00Z", "--from-nothing"}, kUsage,
+          "no such date");
   Refused({"locate", "--gtid", "3E11FA47-71CA-11E1-9E33:23"}, kUsage, "3E11FA47-71CA-11E1-9E33:23");
   Refused({"locate", "--gtid", scene_.wanted + "-900000"}, kUsage, "");
   Refused({"plan", "--latest", "--base-gtids", "nonsense"}, kUsage, "nonsense");
@@ -155,21 +167,29 @@ TEST_F(PitrErrorsTest, ArchiveOrSourceNotThere) {
   Refused({"--source", "../main", "status"}, kUsage, "../main");
   const std::string archive = Copy();
   fs::copy(archive + "/main", archive + "/other", fs::copy_options::recursive);
-  ExpectRefused({"--archive", archive, "locate", "--gtid", scene_.wanted}, kUsage, "more than one source: main, other");
+  ExpectRefused({"--archive", archive, "locate", "--gtid", scene_.wanted}, kUsage,
+                "more than one source: main, other");
 }
 
 TEST_F(PitrErrorsTest, TargetsThatCannotBeReached) {
   const std::string base = scene_.base;
-  Refused({"plan", "--through-gtid", scene_.archived, "--dump", scene_.after_gap}, kUnreachable, "beyond");
-  Refused({"plan", "--before-gtid", scene_.archived, "--dump", base}, kUnreachable, scene_.archived.substr(0, 36));
-  Refused({"plan", "--through-gtid", scene_.before_archive, "--dump", base}, kUnreachable, "before the start");
-  Refused({"plan", "--through-gtid", scene_.not_archived, "--dump", base}, kUnreachable, "after the end");
-  Refused({"plan", "--through-time", "2099-01-01T00:00:00Z", "--dump", base}, kUnreachable, "past the archive's end");
-  Refused({"plan", "--through-gtid", "99999999-0000-0000-0000-000000000001:1", "--dump", base}, kUnreachable, "never saw");
+  Refused({"plan", "--through-gtid", scene_.archived, "--dump", scene_.after_gap}, kUnreachable,
+          "beyond");
+  Refused({"plan", "--before-gtid", scene_.archived, "--dump", base}, kUnreachable,
+          scene_.archived.substr(0, 36));
+  Refused({"plan", "--through-gtid", scene_.before_archive, "--dump", base}, kUnreachable,
+          "before the start");
+  Refused({"plan", "--through-gtid", scene_.not_archived, "--dump", base}, kUnreachable,
+          "after the end");
+  Refused({"plan", "--through-time", "2099-01-01T00:00:00Z", "--dump", base}, kUnreachable,
+          "past the archive's end");
+  Refused({"plan", "--through-gtid", "99999999-0000-0000-0000-000000000001:1", "--dump", base},
+          kUnreachable, "never saw");
   Refused({"plan", "--through-gtid", scene_.in_gap, "--dump", base}, kGap, "gap");
   Refused({"plan", "--through-gtid", scene_.behind_gap, "--dump", base}, kGap, scene_.in_gap);
   Refused({"plan", "--latest", "--dump", scene_.too_early}, kGap, scene_.in_gap);
-  Refused({"plan", "--through-gtid", scene_.wanted, "--dump", scene_.too_early}, kUnreachable, scene_.before_archive);
+  Refused({"plan", "--through-gtid", scene_.wanted, "--dump", scene_.too_early}, kUnreachable,
+          scene_.before_archive);
   Refused({"locate", "--gtid", scene_.in_gap}, kGap, "gap");
   Refused({"locate", "--gtid", scene_.not_archived}, kNotFound, "after the end");
   const PitrResult around = rig_.PitrJson({"plan", "--latest", "--dump", scene_.after_gap});
@@ -182,14 +202,19 @@ TEST_F(PitrErrorsTest, Dumps) {
     return std::vector<std::string>{"plan", "--through-gtid", scene_.wanted, "--dump", dump};
   };
   Refused(plan(directory_.Path("nowhere.sql")), kNotFound, "nowhere.sql");
-  Refused(plan(directory_.path()), kBadBackup, directory_.path());
+  Refused(plan(directory_.path()), kIo, directory_.path());
   Refused(plan(File("empty.sql", "")), kBadBackup, "empty.sql");
   Refused(plan(File("short.sql", whole.substr(0, whole.size() / 2))), kBadBackup, "cut short");
   Refused(plan(File("noise.sql", std::string(5000, '\x01'))), kBadBackup, "noise.sql");
   Refused(plan(File("fake.sql.gz", "\x1f\x8b" + std::string(100, 'x'))), kBadBackup, "fake.sql.gz");
   const auto dump = [&](const std::string& name, const std::vector<std::string>& options) {
-    std::vector<std::string> argv = {MySqlProgram("mysqldump"), "--no-defaults", "--user=root", "--socket=" + rig_.primary->socket(),
-                                     "--single-transaction", "--databases", "app"};
+    std::vector<std::string> argv = {MySqlProgram("mysqldump"),
+                                     "--no-defaults",
+                                     "--user=root",
+                                     "--socket=" + rig_.primary->socket(),
+                                     "--single-transaction",
+                                     "--databases",
+                                     "app"};
     argv.insert(argv.end(), options.begin(), options.end());
     ProgramOptions run;
     run.stdout_file = directory_.Path(name);
@@ -201,27 +226,42 @@ TEST_F(PitrErrorsTest, Dumps) {
   const size_t at = whole.find("SET @@GLOBAL.GTID_PURGED="), end = whole.find('\n', at);
   ASSERT_NE(at, std::string::npos);
   const std::string statement = whole.substr(at, end - at), uuid = scene_.wanted.substr(0, 36);
-  const auto with = [&](const std::string& text) { return whole.substr(0, at) + text + whole.substr(end); };
-  for (const std::string& form : {statement, "/* " + statement + "*/", "SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ '" + uuid + ":1-2,\n" + uuid + ":3-4';"}) {
+  const auto with = [&](const std::string& text) {
+    return whole.substr(0, at) + text + whole.substr(end);
+  };
+  const std::string old_form = "SET @@GLOBAL.GTID_PURGED='" + uuid + ":1-4';";
+  for (const std::string& form :
+       {statement, old_form, "/* " + old_form + "*/", "-- " + statement, "# " + statement,
+        "SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ '" + uuid + ":1-2,\n" + uuid + ":3-4';"}) {
     const PitrResult accepted = rig_.PitrJson(plan(File("form.sql", with(form))));
     EXPECT_EQ(accepted.exit_code, 0) << form << accepted.message();
   }
-  Refused(plan(File("set-empty.sql", with("SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ '';"))), kUnreachable, scene_.before_archive.substr(0, 36));
-  Refused(plan(File("set-broken.sql", with("SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ 'zzz';"))), kBadBackup, "set-broken.sql");
+  // MySQL's comments do not nest: this one ends in the middle of the statement.
+  Refused(plan(File("set-cut.sql", with("/* " + statement + "*/"))), kBadBackup, "cut apart");
+  Refused(plan(File("set-empty.sql", with("SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ '';"))),
+          kUnreachable, scene_.before_archive.substr(0, 36));
+  Refused(plan(File("set-broken.sql", with("SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ 'zzz';"))),
+          kBadBackup, "set-broken.sql");
 }
 
 TEST_F(PitrErrorsTest, DamagedSegments) {
-  const std::string archive = Copy(), segment = SegmentOf(archive, scene_.wanted), whole = ReadWholeFile(segment);
+  const std::string archive = Copy(), segment = SegmentOf(archive, scene_.wanted),
+                    whole = ReadWholeFile(segment);
   Overwrite(segment, whole.substr(0, whole.size() * 2 / 3));
-  ExpectDamaged(archive, kCorruption, "segment ");
+  ExpectDamaged(archive, kCorruption, "segment 2");
   std::string flipped = whole;
   flipped[whole.size() / 2] = static_cast<char>(flipped[whole.size() / 2] ^ 0x10);
   Overwrite(segment, flipped);
-  ExpectDamaged(archive, kCorruption, "segment ");
+  ExpectDamaged(archive, kCorruption, "segment 2");
   Overwrite(segment, "this is a shopping list, and no segment at all");
-  ExpectDamaged(archive, kUnsupportedFormat, "segment ");
+  ExpectDamaged(archive, kUnsupportedFormat, "segment 2");
   std::string newer = whole;
   newer[16] = 2;
+  const size_t header_bytes =
+      8 + LoadLittleEndian(reinterpret_cast<const uint8_t*>(newer.data()) + 4, 4);
+  const uint32_t crc =
+      Crc32(0, Bytes(reinterpret_cast<const uint8_t*>(newer.data()), header_bytes - 4));
+  for (size_t i = 0; i < 4; ++i) newer[header_bytes - 4 + i] = static_cast<char>(crc >> (8 * i));
   Overwrite(segment, newer);
   ExpectDamaged(archive, kUnsupportedFormat, "version");
   Overwrite(segment, "");
@@ -254,19 +294,26 @@ TEST_F(PitrErrorsTest, IndexLostOrDamagedIsMadeAnew) {
 }
 
 TEST_F(PitrErrorsTest, CheckOfAPrimary) {
-  scene_.Sql("SET sql_log_bin = 0; CREATE USER IF NOT EXISTS poor@'%' IDENTIFIED BY 'Poor-1'; "
-             "CREATE USER IF NOT EXISTS secure@'%' IDENTIFIED BY 'Secure-1' REQUIRE SSL; SET sql_log_bin = 1");
+  scene_.Sql(
+      "SET sql_log_bin = 0; CREATE USER IF NOT EXISTS poor@'%' IDENTIFIED BY 'Poor-1'; "
+      "CREATE USER IF NOT EXISTS secure@'%' IDENTIFIED BY 'Secure-1' REQUIRE SSL; SET sql_log_bin "
+      "= 1");
   const std::string port = std::to_string(rig_.primary->port());
-  const std::string wrong = File("wrong", "Wrong-1\n"), poor = File("poor", "Poor-1\n"), secure = File("secure", "Secure-1\n");
-  for (const std::string& path : {wrong, poor, secure}) fs::permissions(path, fs::perms::owner_read);
-  const auto check = [&](const std::string& user, const std::string& password, const std::string& tls) {
-    return std::vector<std::string>{"check", "--host", "127.0.0.1", "--port", port, "--user", user, "--password-file", password, "--tls", tls};
+  const std::string wrong = File("wrong", "Wrong-1\n"), poor = File("poor", "Poor-1\n"),
+                    secure = File("secure", "Secure-1\n");
+  for (const std::string& path : {wrong, poor, secure})
+    fs::permissions(path, fs::perms::owner_read);
+  const auto check = [&](const std::string& user, const std::string& password,
+                         const std::string& tls) {
+    return std::vector<std::string>{"check",  "--host", "127.0.0.1", "--port",
+                                    port,     "--user", user,        "--password-file",
+                                    password, "--tls",  tls};
   };
   ExpectRefused(check("poor", wrong, "preferred"), kSourceRefused, "refused the login");
   ExpectRefused(check("secure", secure, "disabled"), kSourceRefused, "");
-  ExpectRefused(check("poor", poor, "verify-identity"), kUsage, "tls_ca_file");
+  ExpectRefused(check("poor", poor, "verify-identity"), kUsage, "needs a CA file");
   ExpectRefused(check("poor", poor, "sometimes"), kUsage, "sometimes");
-  ExpectRefused(check("poor", directory_.Path("nowhere"), "preferred"), kNotFound, "nowhere");
+  ExpectRefused(check("poor", directory_.Path("nowhere"), "preferred"), kUsage, "nowhere");
   ExpectRefused({"check", "--socket", directory_.Path("no.sock")}, kSourceUnavailable, "no.sock");
   const PitrResult unfit = RunPitr(check("poor", poor, "preferred"));
   EXPECT_EQ(unfit.exit_code, kSourceRefused) << unfit.message();
@@ -278,39 +325,49 @@ TEST_F(PitrErrorsTest, Export) {
   const std::string there = File("there.binlog", "precious");
   Refused({"export", "--latest", "--output", there}, kUsage, "exists already");
   EXPECT_EQ(ReadWholeFile(there), "precious");
-  Refused({"export", "--latest", "--output", directory_.Path("no/such/directory/x")}, kNotFound, "no/such/directory");
+  Refused({"export", "--latest", "--output", directory_.Path("no/such/directory/x")}, kNotFound,
+          "no/such/directory");
   Refused({"export", "--source-file", "binlog.999999"}, kNotFound, "binlog.999999");
   // A reader that goes away: neither a hang nor a crash.
-  const auto piped = RunProgram({"bash", "-c", TidemarkProgram("pitr") + " --archive " + rig_.archive() +
-                                 " export --latest --exclude '' | head -c 4 | xxd -p; exit ${PIPESTATUS[0]}"});
+  const auto piped =
+      RunProgram({"bash", "-c",
+                  TidemarkProgram("pitr") + " --archive " + rig_.archive() +
+                      " export --latest --exclude '' | head -c 4 | xxd -p; exit ${PIPESTATUS[0]}"});
   ASSERT_TRUE(piped.ok());
   EXPECT_TRUE(piped->exit_code == 0 || piped->exit_code == kIo) << piped->exit_code << piped->err;
   EXPECT_EQ(piped->out, "fe62696e\n");
-  const auto closed = RunProgram({"bash", "-c", TidemarkProgram("pitr") + " --archive " + rig_.archive() + " export --latest >&-"});
+  const auto closed = RunProgram(
+      {"bash", "-c",
+       TidemarkProgram("pitr") + " --archive " + rig_.archive() + " export --latest >&-"});
   EXPECT_EQ(closed->exit_code, kIo) << closed->err;
-  const auto full = RunProgram({"bash", "-c", TidemarkProgram("pitr") + " --archive " + rig_.archive() + " export --latest >/dev/full"});
-  EXPECT_EQ(full->exit_code, 14) << full->err;
+  const auto full = RunProgram(
+      {"bash", "-c",
+       TidemarkProgram("pitr") + " --archive " + rig_.archive() + " export --latest >/dev/full"});
+  EXPECT_EQ(full->exit_code, kDiskFull) << full->err;
+  EXPECT_THAT(full->err, ::testing::StartsWith("pitr: cannot write to standard output: "));
 }
 
 TEST_F(PitrErrorsTest, RestoreIntoADirectoryThatHoldsSomething) {
   const std::string into = directory_.Path("into");
   fs::create_directory(into);
   Overwrite(into + "/precious", "data");
-  const std::vector<std::string> restore = {"restore", "--through-gtid", scene_.wanted, "--dump", scene_.base, "--into", into,
-                                            "--mysqld", MySqlProgram("mysqld")};
+  const std::vector<std::string> restore = {"restore", "--through-gtid", scene_.wanted,
+                                            "--dump",  scene_.base,      "--into",
+                                            into,      "--mysqld",       MySqlProgram("mysqld")};
   Refused(ArchivedPrimary::WithTools(restore), kTargetRefused, "precious");
   EXPECT_EQ(std::distance(fs::directory_iterator(into), fs::directory_iterator()), 1);
   EXPECT_EQ(ReadWholeFile(into + "/precious"), "data");
   std::vector<std::string> no_program = restore;
-  no_program.insert(no_program.end(), {"--mysqlbinlog", "/no/such/mysqlbinlog"});
-  Refused(no_program, kNotFound, "/no/such/mysqlbinlog");
+  no_program.insert(no_program.end(),
+                    {"--mysql", MySqlProgram("mysql"), "--mysqlbinlog", "/no/such/mysqlbinlog"});
+  Refused(no_program, kUsage, "/no/such/mysqlbinlog");
 }
 
 TEST_F(PitrErrorsTest, InterruptedRestoreSaysSoAndLeavesNothingRunning) {
   const std::string into = directory_.Path("interrupted");
   const std::vector<std::string> restore = ArchivedPrimary::WithTools(
-      {"--archive", rig_.archive(), "restore", "--through-gtid", scene_.wanted, "--dump", scene_.base, "--into", into,
-       "--mysqld", MySqlProgram("mysqld")});
+      {"--archive", rig_.archive(), "restore", "--through-gtid", scene_.wanted, "--dump",
+       scene_.base, "--into", into, "--mysqld", MySqlProgram("mysqld")});
   std::vector<std::string> argv = restore;
   argv.insert(argv.begin(), TidemarkProgram("pitr"));
   auto started = BackgroundProgram::Start(argv, directory_.Path("restore.log"));
@@ -325,7 +382,8 @@ TEST_F(PitrErrorsTest, InterruptedRestoreSaysSoAndLeavesNothingRunning) {
   EXPECT_TRUE(fs::exists(into + "/RESTORING"));
   EXPECT_EQ(Json::parse(ReadWholeFile(into + "/receipt.json")).at("outcome"), "interrupted");
   const std::string pid = ReadWholeFile(into + "/mysqld.pid");
-  EXPECT_TRUE(pid.empty() || !ProcessRuns(static_cast<pid_t>(std::stol(pid)))) << "mysqld was left running";
+  EXPECT_TRUE(pid.empty() || !ProcessRuns(static_cast<pid_t>(std::stol(pid))))
+      << "mysqld was left running";
   ExpectRefused(restore, kTargetRefused, "a restore was begun there and did not finish");
 }
 

@@ -1,6 +1,7 @@
-// The main promise, from a live primary through the daemon and a base taken under load to a restored server: whatever
-// commit is named, by GTID or time, the restored counter is exactly the expected one. What is expected comes from stock
-// mysqlbinlog and the primary's own files, not from the archive.
+// The main promise, from a live primary through the daemon and a base taken under load to a
+// restored server: whatever commit is named, by GTID or time, the restored counter is exactly the
+// expected one. What is expected comes from stock mysqlbinlog and the primary's own files, not from
+// the archive.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -30,7 +31,8 @@ struct Commit {
 };
 
 std::vector<Commit> ReadHistory(MySqlServer& primary) {
-  std::vector<std::string> argv = {MySqlProgram("mysqlbinlog"), "--no-defaults", "-v", "--base64-output=decode-rows"};
+  std::vector<std::string> argv = {MySqlProgram("mysqlbinlog"), "--no-defaults", "-v",
+                                   "--base64-output=decode-rows"};
   const auto files = primary.Query("SHOW BINARY LOGS");
   TM_CHECK(files.ok());
   for (const auto& row : *files) argv.push_back(primary.data_directory() + "/" + row[0]);
@@ -45,7 +47,8 @@ std::vector<Commit> ReadHistory(MySqlServer& primary) {
     if (line.starts_with(time)) {
       commit_us = std::stoll(line.substr(time.size()));
     } else if (line.starts_with(gtid) && line.find("AUTOMATIC") == std::string::npos) {
-      history.push_back({*Gtid::Parse(line.substr(gtid.size(), line.rfind('\'') - gtid.size())), commit_us, counter});
+      history.push_back({*Gtid::Parse(line.substr(gtid.size(), line.rfind('\'') - gtid.size())),
+                         commit_us, counter});
     } else if (line.starts_with("### INSERT INTO `app`.`log`")) {
       in_log = true;
     } else if (in_log && line.starts_with("###   @1=")) {
@@ -56,8 +59,8 @@ std::vector<Commit> ReadHistory(MySqlServer& primary) {
   return history;
 }
 
-// A primary whose first binary log was purged before the archive began, a base from before the archive and one in the
-// middle of the load, and everything that was committed.
+// A primary whose first binary log was purged before the archive began, a base from before the
+// archive and one in the middle of the load, and everything that was committed.
 struct Scene {
   static Scene& Get() {
     static Scene scene;
@@ -72,11 +75,17 @@ struct Scene {
     history = ReadHistory(*rig.primary);
   }
   void Prepare() {
-    TM_CHECK(rig.primary->Execute("CREATE DATABASE app; CREATE TABLE app.counter (n BIGINT); INSERT INTO app.counter VALUES (0);"
-                                  "CREATE TABLE app.log (n BIGINT PRIMARY KEY, filler VARCHAR(100))").ok());
-    // One statement per transaction: with two, the dump's global read lock, a row lock and a writer wait in a circle.
-    TM_CHECK(rig.primary->Execute("CREATE TRIGGER app.count AFTER UPDATE ON app.counter FOR EACH ROW "
-                                  "INSERT INTO app.log VALUES (NEW.n, REPEAT('x', NEW.n % 100))").ok());
+    TM_CHECK(rig.primary
+                 ->Execute("CREATE DATABASE app; CREATE TABLE app.counter (n BIGINT); INSERT INTO "
+                           "app.counter VALUES (0);"
+                           "CREATE TABLE app.log (n BIGINT PRIMARY KEY, filler VARCHAR(100))")
+                 .ok());
+    // One statement per transaction: with two, the dump's global read lock, a row lock and a writer
+    // wait in a circle.
+    TM_CHECK(rig.primary
+                 ->Execute("CREATE TRIGGER app.count AFTER UPDATE ON app.counter FOR EACH ROW "
+                           "INSERT INTO app.log VALUES (NEW.n, REPEAT('x', NEW.n % 100))")
+                 .ok());
     TM_CHECK(rig.primary->Execute("FLUSH BINARY LOGS; PURGE BINARY LOGS TO 'binlog.000002'").ok());
     CommitOne(*rig.primary->Connect().value());
   }
@@ -148,23 +157,31 @@ class PitrRestoreTest : public ::testing::Test {
     std::snprintf(whole, sizeof whole, "%s.%06dZ", text, static_cast<int>(time_us % 1'000'000));
     return whole;
   }
-  Point BeforeGtid(size_t at) { return {{"--before-gtid", scene_.history[at].gtid.ToString()}, scene_.CounterBefore(at)}; }
-  Point ThroughGtid(size_t at) { return {{"--through-gtid", scene_.history[at].gtid.ToString()}, scene_.history[at].counter}; }
+  Point BeforeGtid(size_t at) {
+    return {{"--before-gtid", scene_.history[at].gtid.ToString()}, scene_.CounterBefore(at)};
+  }
+  Point ThroughGtid(size_t at) {
+    return {{"--through-gtid", scene_.history[at].gtid.ToString()}, scene_.history[at].counter};
+  }
   // The longest prefix in archive order before the first commit past the target (ARCHITECTURE.md).
   Point AtTime(const char* flag, size_t at, bool including) {
     const int64_t time_us = scene_.history[at].commit_us;
     size_t first_past = 0;
     while (first_past < scene_.history.size() &&
-           (including ? scene_.history[first_past].commit_us <= time_us : scene_.history[first_past].commit_us < time_us))
+           (including ? scene_.history[first_past].commit_us <= time_us
+                      : scene_.history[first_past].commit_us < time_us))
       ++first_past;
     return {{flag, TimeText(time_us)}, scene_.CounterBefore(first_past)};
   }
   Point BeforeTime(size_t at) { return AtTime("--before-time", at, false); }
   Point ThroughTime(size_t at) { return AtTime("--through-time", at, true); }
 
-  size_t Pick(size_t from, size_t to) { return std::uniform_int_distribution<size_t>(from, to)(scene_.random); }
+  size_t Pick(size_t from, size_t to) {
+    return std::uniform_int_distribution<size_t>(from, to)(scene_.random);
+  }
 
-  static std::vector<std::string> Join(std::vector<std::string> left, const std::vector<std::string>& right) {
+  static std::vector<std::string> Join(std::vector<std::string> left,
+                                       const std::vector<std::string>& right) {
     left.insert(left.end(), right.begin(), right.end());
     return left;
   }
@@ -175,11 +192,14 @@ class PitrRestoreTest : public ::testing::Test {
     EXPECT_EQ(receipt.at("end_state_reached"), true) << what;
     EXPECT_EQ(receipt.at("missing"), "") << what;
     EXPECT_EQ(receipt.at("extra"), "") << what;
-    EXPECT_EQ(*server.QueryValue("SELECT n FROM app.counter"), std::to_string(point.counter)) << what;
+    EXPECT_EQ(*server.QueryValue("SELECT n FROM app.counter"), std::to_string(point.counter))
+        << what;
     EXPECT_EQ(*server.QueryValue("SELECT CONCAT(COUNT(*), ' ', MAX(n)) FROM app.log"),
-              std::to_string(point.counter) + " " + std::to_string(point.counter)) << what;
+              std::to_string(point.counter) + " " + std::to_string(point.counter))
+        << what;
     const auto executed = GtidSet::Parse(*server.QueryValue("SELECT @@GLOBAL.gtid_executed"));
-    EXPECT_EQ(*executed, *GtidSet::Parse(receipt.at("plan").at("end_set").get<std::string>())) << what;
+    EXPECT_EQ(*executed, *GtidSet::Parse(receipt.at("plan").at("end_set").get<std::string>()))
+        << what;
   }
 
   Scene& scene_ = Scene::Get();
@@ -197,7 +217,8 @@ TEST_F(PitrRestoreTest, HistoryIsWhatTheTestNeeds) {
 
 // A fresh server, and from there on to later and later points.
 TEST_F(PitrRestoreTest, FreshServerBeforeAGtidThenOnwardsByEveryKindOfTarget) {
-  const size_t first = scene_.FirstBehind(scene_.BaseSet(scene_.base)), last = scene_.history.size() - 2;
+  const size_t first = scene_.FirstBehind(scene_.BaseSet(scene_.base)),
+               last = scene_.history.size() - 2;
   std::vector<size_t> at;
   while (at.size() < 8) at.push_back(Pick(first + 1, last));
   std::sort(at.begin(), at.end());
@@ -206,11 +227,13 @@ TEST_F(PitrRestoreTest, FreshServerBeforeAGtidThenOnwardsByEveryKindOfTarget) {
   ASSERT_EQ(run.exit_code, 0) << run.message();
   RestoredServer server(run.json);
   ExpectAt(server.sql(), run.json, point);
-  const std::vector<Point> onwards = {ThroughGtid(at[1]), BeforeTime(at[2]), ThroughTime(at[3]), BeforeGtid(at[4]),
-                                      ThroughTime(at[5]), BeforeTime(at[6]), ThroughGtid(at[7])};
+  const std::vector<Point> onwards = {ThroughGtid(at[1]), BeforeTime(at[2]),  ThroughTime(at[3]),
+                                      BeforeGtid(at[4]),  ThroughTime(at[5]), BeforeTime(at[6]),
+                                      ThroughGtid(at[7])};
   int64_t reached = point.counter;
   for (const Point& next : onwards) {
-    if (next.counter < reached) continue;  // two neighbours: the later one's "before" is the earlier one's "through"
+    if (next.counter < reached)
+      continue;  // two neighbours: the later one's "before" is the earlier one's "through"
     const PitrResult further = rig_.RestoreRunning(server.socket(), next.flags);
     ASSERT_EQ(further.exit_code, 0) << further.message();
     ExpectAt(server.sql(), further.json, next);
@@ -235,7 +258,8 @@ TEST_F(PitrRestoreTest, BaseFromBeforeTheArchiveReachesTheEnd) {
   ASSERT_EQ(run.exit_code, 0) << run.message();
   RestoredServer server(run.json);
   ExpectAt(server.sql(), run.json, point);
-  EXPECT_EQ(*server.sql().Query("CHECKSUM TABLE app.counter, app.log"), *rig_.primary->Query("CHECKSUM TABLE app.counter, app.log"));
+  EXPECT_EQ(*server.sql().Query("CHECKSUM TABLE app.counter, app.log"),
+            *rig_.primary->Query("CHECKSUM TABLE app.counter, app.log"));
   EXPECT_EQ(server.Executed(), rig_.Executed());
 }
 
@@ -248,7 +272,8 @@ TEST_F(PitrRestoreTest, BoundaryExactlyAtTheBaseAppliesNothing) {
   ExpectAt(server.sql(), run.json, point);
   EXPECT_EQ(run.json.at("plan").at("transactions"), 0);
   // One commit earlier is beyond reach, and says by which transaction.
-  const PitrResult earlier = rig_.PitrJson(Join({"plan", "--dump", scene_.base}, BeforeGtid(first - 1).flags));
+  const PitrResult earlier =
+      rig_.PitrJson(Join({"plan", "--dump", scene_.base}, BeforeGtid(first - 1).flags));
   EXPECT_EQ(earlier.exit_code, 3) << earlier.message();
   EXPECT_THAT(earlier.json.at("error").at("message").get<std::string>(),
               ::testing::HasSubstr(scene_.history[first - 1].gtid.ToString()));
@@ -260,17 +285,20 @@ TEST_F(PitrRestoreTest, LoadedRunningTargetIsBroughtThere) {
   MySqlServer& target = **started;
   ProgramOptions load;
   load.stdin_file = scene_.base;
-  const auto loaded = RunProgram({MySqlProgram("mysql"), "--no-defaults", "--user=root", "--socket=" + target.socket()}, load);
+  const auto loaded = RunProgram(
+      {MySqlProgram("mysql"), "--no-defaults", "--user=root", "--socket=" + target.socket()}, load);
   ASSERT_TRUE(loaded.ok() && loaded->exit_code == 0) << loaded->err;
   const std::string executed = *target.QueryValue("SELECT @@GLOBAL.gtid_executed");
   const size_t first = scene_.FirstBehind(*GtidSet::Parse(executed));
   const Point point = BeforeTime(Pick(first + 1, scene_.history.size() - 1));
-  const PitrResult dry = rig_.RestoreRunning(target.socket(), Join({"--dump", scene_.base, "--dry-run"}, point.flags));
+  const PitrResult dry =
+      rig_.RestoreRunning(target.socket(), Join({"--dump", scene_.base, "--dry-run"}, point.flags));
   ASSERT_EQ(dry.exit_code, 0) << dry.message();
-  EXPECT_EQ(*target.QueryValue("SELECT @@GLOBAL.gtid_executed"), executed) << "--dry-run touched the target";
+  EXPECT_EQ(*target.QueryValue("SELECT @@GLOBAL.gtid_executed"), executed)
+      << "--dry-run touched the target";
   const std::string receipt = rig_.directory.Path("running-receipt.json");
-  const PitrResult run =
-      rig_.RestoreRunning(target.socket(), Join({"--dump", scene_.base, "--receipt", receipt}, point.flags));
+  const PitrResult run = rig_.RestoreRunning(
+      target.socket(), Join({"--dump", scene_.base, "--receipt", receipt}, point.flags));
   ASSERT_EQ(run.exit_code, 0) << run.message();
   auto connection = target.Connect();
   ASSERT_TRUE(connection.ok());
@@ -283,11 +311,13 @@ TEST_F(PitrRestoreTest, PlanAndDryRunNeedNoDirectoryAndTouchNothing) {
   const Point point = ThroughGtid(scene_.history.size() - 3);
   const PitrResult plan = rig_.PitrJson(Join({"plan", "--dump", scene_.base}, point.flags));
   ASSERT_EQ(plan.exit_code, 0) << plan.message();
-  const PitrResult dry = rig_.PitrJson(Join({"restore", "--dry-run", "--dump", scene_.base}, point.flags));
+  const PitrResult dry =
+      rig_.PitrJson(Join({"restore", "--dry-run", "--dump", scene_.base}, point.flags));
   ASSERT_EQ(dry.exit_code, 0) << dry.message();
   EXPECT_EQ(dry.json, plan.json);
   EXPECT_EQ(plan.json.at("boundary").at("last_included").at("gtid"), point.flags[1]);
-  const PitrResult with_directory = rig_.Restore("never", Join({"--dry-run", "--dump", scene_.base}, point.flags));
+  const PitrResult with_directory =
+      rig_.Restore("never", Join({"--dry-run", "--dump", scene_.base}, point.flags));
   ASSERT_EQ(with_directory.exit_code, 0) << with_directory.message();
   EXPECT_FALSE(fs::exists(rig_.directory.Path("never")));
 }

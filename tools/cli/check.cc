@@ -34,9 +34,12 @@ Result<PreflightReport> Check(Context context, const Options& options) {
     TM_ASSIGN_OR_RETURN(connection, options.connection.Parse());
   } else {
     TM_ASSIGN_OR_RETURN(DaemonConfig config, LoadDaemonConfig(options.config));
-    const SourceConfig* source = context.source.empty() && config.sources.size() == 1 ? &config.sources[0] : config.Find(context.source);
+    const SourceConfig* source = context.source.empty() && config.sources.size() == 1
+                                     ? &config.sources[0]
+                                     : config.Find(context.source);
     if (source == nullptr)
-      return Status(Code::kUsage, options.config + " has no source '" + context.source + "'", "use --source NAME");
+      return Status(Code::kUsage, options.config + " has no source '" + context.source + "'",
+                    "use --source NAME");
     connection = source->connection;
     if (preflight.server_id == 0) preflight.server_id = source->archiver.server_id;
     context.archive = config.archive;
@@ -50,7 +53,10 @@ Result<PreflightReport> Check(Context context, const Options& options) {
 Json ReportJson(const PreflightReport& report) {
   Json findings = Json::array();
   for (const Finding& finding : report.findings) {
-    Json json = {{"check", finding.check}, {"severity", SeverityName(finding.severity)}, {"message", finding.message}, {"hint", finding.hint}};
+    Json json = {{"check", finding.check},
+                 {"severity", SeverityName(finding.severity)},
+                 {"message", finding.message},
+                 {"hint", finding.hint}};
     if (!finding.gtids.empty()) json["gtids"] = finding.gtids.ToString();
     findings.push_back(std::move(json));
   }
@@ -66,12 +72,15 @@ Status Run(const Context& context, const Options& options) {
   TM_ASSIGN_OR_RETURN(PreflightReport report, Check(context, options));
   if (context.json) return PrintJsonWith(ReportJson(report), report.ToStatus());
   // What is wrong comes last, where a terminal shows it.
-  std::stable_sort(report.findings.begin(), report.findings.end(), [](const Finding& a, const Finding& b) { return a.severity < b.severity; });
+  std::stable_sort(report.findings.begin(), report.findings.end(),
+                   [](const Finding& a, const Finding& b) { return a.severity < b.severity; });
   for (const Finding& finding : report.findings) {
     fmt::print("{:<8} {:<31} {}\n", SeverityName(finding.severity), finding.check, finding.message);
-    if (finding.severity != Severity::kOk && !finding.hint.empty()) fmt::print("{:<8} {:<31} hint: {}\n", "", "", finding.hint);
+    if (finding.severity != Severity::kOk && !finding.hint.empty())
+      fmt::print("{:<8} {:<31} hint: {}\n", "", "", finding.hint);
   }
-  fmt::print("{}\n", report.fit() ? "this source is fit to be archived" : "this source is NOT fit to be archived");
+  fmt::print("{}\n", report.fit() ? "this source is fit to be archived"
+                                  : "this source is NOT fit to be archived");
   return report.ToStatus();
 }
 
@@ -80,10 +89,13 @@ Status Run(const Context& context, const Options& options) {
 void AddCheck(CLI::App& app, Context& context, Action* action) {
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand("check", "is a MySQL source fit to be archived?");
-  command->add_option("--config", options->config, "take the source from tidemarkd's configuration")->type_name("FILE");
+  command->add_option("--config", options->config, "take the source from tidemarkd's configuration")
+      ->type_name("FILE");
   command->add_option("--server-id", options->server_id, "the server_id the daemon will use");
   options->connection.AddTo(*command);
-  command->callback([&context, action, options] { *action = [&context, options] { return Run(context, *options); }; });
+  command->callback([&context, action, options] {
+    *action = [&context, options] { return Run(context, *options); };
+  });
 }
 
 }  // namespace tidemark::cli

@@ -27,10 +27,18 @@ Result<std::unique_ptr<ArchiveView>> Context::OpenView() const {
 
 void TargetFlags::AddTo(CLI::App& command) {
   auto* group = command.add_option_group("target", "Exactly one of");
-  group->add_option("--before-gtid", before_gtid, "stop right before this transaction")->type_name("GTID");
-  group->add_option("--through-gtid", through_gtid, "stop right after this transaction")->type_name("GTID");
-  group->add_option("--before-time", before_time, "the last state before this moment (RFC 3339 with a zone)")->type_name("TIME");
-  group->add_option("--through-time", through_time, "the state including this moment (RFC 3339 with a zone)")->type_name("TIME");
+  group->add_option("--before-gtid", before_gtid, "stop right before this transaction")
+      ->type_name("GTID");
+  group->add_option("--through-gtid", through_gtid, "stop right after this transaction")
+      ->type_name("GTID");
+  group
+      ->add_option("--before-time", before_time,
+                   "the last state before this moment (RFC 3339 with a zone)")
+      ->type_name("TIME");
+  group
+      ->add_option("--through-time", through_time,
+                   "the state including this moment (RFC 3339 with a zone)")
+      ->type_name("TIME");
   group->add_flag("--latest", latest, "everything the archive has");
   group->require_option(1);
 }
@@ -42,9 +50,11 @@ Result<Target> TargetFlags::Parse() const {
   target.edge = !before_gtid.empty() || !before_time.empty() ? Edge::kBefore : Edge::kThrough;
   target.kind = by_gtid ? TargetKind::kGtid : TargetKind::kTime;
   if (by_gtid) {
-    TM_ASSIGN_OR_RETURN(target.gtid, Gtid::Parse(target.edge == Edge::kBefore ? before_gtid : through_gtid));
+    TM_ASSIGN_OR_RETURN(target.gtid,
+                        Gtid::Parse(target.edge == Edge::kBefore ? before_gtid : through_gtid));
   } else {
-    TM_ASSIGN_OR_RETURN(target.time_us, ParseTime(target.edge == Edge::kBefore ? before_time : through_time));
+    TM_ASSIGN_OR_RETURN(target.time_us,
+                        ParseTime(target.edge == Edge::kBefore ? before_time : through_time));
   }
   return target;
 }
@@ -78,7 +88,8 @@ std::string ShortSet(const GtidSet& set, size_t bytes_max) {
   if (text.size() <= bytes_max) return text;
   // Before a whole interval, tag or UUID.
   const size_t end = text.find_last_of(",:", bytes_max);
-  return text.substr(0, end == std::string::npos ? bytes_max : end) + ",… (" + Counted(set.Count(), "transaction") + ")";
+  return text.substr(0, end == std::string::npos ? bytes_max : end) + ",… (" +
+         Counted(set.Count(), "transaction") + ")";
 }
 
 std::string ShortSet(const std::string& set_text, size_t bytes_max) {
@@ -120,10 +131,13 @@ struct Progress::State {
   Time::time_point begun = Time::now();
   Time::time_point last{};
 
-  std::string Amount(uint64_t amount) const { return unit == "bytes" ? FormatBytes(amount) : FormatCount(amount) + " " + unit; }
+  std::string Amount(uint64_t amount) const {
+    return unit == "bytes" ? FormatBytes(amount) : FormatCount(amount) + " " + unit;
+  }
 };
 
-Progress::Progress(const Context& context, std::string what, std::string unit) : state_(std::make_unique<State>()) {
+Progress::Progress(const Context& context, std::string what, std::string unit)
+    : state_(std::make_unique<State>()) {
   state_->what = std::move(what);
   state_->unit = std::move(unit);
   state_->terminal = ::isatty(STDERR_FILENO) != 0;
@@ -135,18 +149,26 @@ Progress::~Progress() { Finish(); }
 
 void Progress::Update(uint64_t done, uint64_t total) {
   const auto now = State::Time::now();
-  const auto pause = state_->terminal ? std::chrono::milliseconds(100) : std::chrono::milliseconds(5000);
+  const auto pause =
+      state_->terminal ? std::chrono::milliseconds(100) : std::chrono::milliseconds(5000);
   if (state_->silent || now - state_->last < pause) return;
   state_->last = now;
   const double seconds = std::chrono::duration<double>(now - state_->begun).count();
   const double rate = static_cast<double>(done) / std::max(seconds, 1e-3);
   const bool bytes = state_->unit == "bytes";
-  std::string line = state_->what + ": " + (bytes || total == 0 ? state_->Amount(done) : FormatCount(done));
-  if (total > 0) line += fmt::format(" of {} ({:.0f} %)", state_->Amount(total), 100.0 * static_cast<double>(done) / static_cast<double>(total));
-  line += bytes ? fmt::format(", {}/s", FormatBytes(static_cast<uint64_t>(rate))) : fmt::format(", {:.{}f}/s", rate, rate < 10 ? 1 : 0);
-  if (total > done && rate > 0) line += ", " + FormatDuration(static_cast<double>(total - done) / rate) + " left";
-  if (state_->terminal) std::fprintf(stderr, "\r\x1b[K%s", line.c_str());
-  else std::fprintf(stderr, "%s\n", line.c_str());
+  std::string line =
+      state_->what + ": " + (bytes || total == 0 ? state_->Amount(done) : FormatCount(done));
+  if (total > 0)
+    line += fmt::format(" of {} ({:.0f} %)", state_->Amount(total),
+                        100.0 * static_cast<double>(done) / static_cast<double>(total));
+  line += bytes ? fmt::format(", {}/s", FormatBytes(static_cast<uint64_t>(rate)))
+                : fmt::format(", {:.{}f}/s", rate, rate < 10 ? 1 : 0);
+  if (total > done && rate > 0)
+    line += ", " + FormatDuration(static_cast<double>(total - done) / rate) + " left";
+  if (state_->terminal)
+    std::fprintf(stderr, "\r\x1b[K%s", line.c_str());
+  else
+    std::fprintf(stderr, "%s\n", line.c_str());
   std::fflush(stderr);
   state_->printed = true;
 }

@@ -1,5 +1,6 @@
-// What every subcommand of pitr shares: the global options, how results and errors are printed, progress, and signals.
-// One file per subcommand; each adds itself to the app and returns a Status, which main turns into an exit code.
+// What every subcommand of pitr shares: the global options, how results and errors are printed,
+// progress, and signals. One file per subcommand; each adds itself to the app and returns a Status,
+// which main turns into an exit code.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -49,23 +50,24 @@ struct TargetFlags {
 void PrintJson(const Json& json);
 // The error's JSON, with its exit code, as scripts get it.
 Json ErrorJson(const Status& error);
-// Prints the one document of a command that found fault: what it found, and the error as its member "error". Gives `outcome`
-// back, for main to report on standard error only.
+// Prints the one document of a command that found fault: what it found, and the error as its member
+// "error". Gives `outcome` back, for main to report on standard error only.
 Status PrintJsonWith(Json json, Status outcome);
 bool JsonIsPrinted();
-// For people: a set of at most about `bytes_max` characters; a longer one is cut at a comma, and counted.
+// For people: a set of at most about `bytes_max` characters; a longer one is cut at a comma, and
+// counted.
 std::string ShortSet(const GtidSet& set, size_t bytes_max = 400);
 std::string ShortSet(const std::string& set_text, size_t bytes_max = 400);
 std::string Counted(uint64_t count, const std::string& what);  // "1 segment", "1,234 segments"
-std::string FormatBytes(uint64_t bytes);      // "1.2 GiB"
-std::string FormatCount(uint64_t count);      // "1,234,567"
-std::string FormatDuration(double seconds);   // "1h02m", "3m05s", "12.3 s"
+std::string FormatBytes(uint64_t bytes);                       // "1.2 GiB"
+std::string FormatCount(uint64_t count);                       // "1,234,567"
+std::string FormatDuration(double seconds);                    // "1h02m", "3m05s", "12.3 s"
 
 // True once SIGINT or SIGTERM has come: long work asks it and ends in an orderly way.
 bool Interrupted();
 
-// Progress of long work: a line that rewrites itself on a terminal, a plain line now and then elsewhere; on stderr.
-// Silent with --json unless stderr is a terminal.
+// Progress of long work: a line that rewrites itself on a terminal, a plain line now and then
+// elsewhere; on stderr. Silent with --json unless stderr is a terminal.
 class Progress {
  public:
   Progress(const Context& context, std::string what, std::string unit);

@@ -8,11 +8,21 @@ void ConnectionFlags::AddTo(CLI::App& command) {
   command.add_option("--port", options_.port, "its port")->capture_default_str();
   command.add_option("--socket", options_.socket, "or its socket")->type_name("PATH");
   command.add_option("--user", options_.user, "account")->capture_default_str();
-  command.add_option("--password-file", options_.password.file, "file whose first line is the password")->type_name("FILE");
-  command.add_option("--password-environment", options_.password.environment_variable, "environment variable that holds it")->type_name("NAME");
-  command.add_option("--tls", tls_, "disabled, preferred, required, verify-ca or verify-identity")->capture_default_str();
-  command.add_option("--tls-ca-file", options_.tls.ca_file, "certificate authority (PEM)")->type_name("FILE");
-  command.add_option("--tls-certificate-file", options_.tls.certificate_file, "our certificate (PEM)")->type_name("FILE");
+  command
+      .add_option("--password-file", options_.password.file,
+                  "file whose first line is the password")
+      ->type_name("FILE");
+  command
+      .add_option("--password-environment", options_.password.environment_variable,
+                  "environment variable that holds it")
+      ->type_name("NAME");
+  command.add_option("--tls", tls_, "disabled, preferred, required, verify-ca or verify-identity")
+      ->capture_default_str();
+  command.add_option("--tls-ca-file", options_.tls.ca_file, "certificate authority (PEM)")
+      ->type_name("FILE");
+  command
+      .add_option("--tls-certificate-file", options_.tls.certificate_file, "our certificate (PEM)")
+      ->type_name("FILE");
   command.add_option("--tls-key-file", options_.tls.key_file, "its key (PEM)")->type_name("FILE");
 }
 

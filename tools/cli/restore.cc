@@ -28,13 +28,17 @@ Status Fill(Options* options) {
   restore.target.provision = !options->connection.given();
   if (!restore.target.provision) {
     if (!restore.target.directory.empty())
-      return Status(Code::kUsage, "both a directory for a new server and a running target are named", "use --into or --host/--socket, not both");
+      return Status(Code::kUsage,
+                    "both a directory for a new server and a running target are named",
+                    "use --into or --host/--socket, not both");
     TM_ASSIGN_OR_RETURN(restore.target.connection, options->connection.Parse());
     return OkStatus();
   }
   if (restore.target.directory.empty() && !options->dry_run)
-    return Status(Code::kUsage, "no target is named", "--into DIR makes a new server; --socket or --host names a running one");
-  if (restore.dump_path.empty()) return Status(Code::kUsage, "a new server needs a base backup", "--dump FILE");
+    return Status(Code::kUsage, "no target is named",
+                  "--into DIR makes a new server; --socket or --host names a running one");
+  if (restore.dump_path.empty())
+    return Status(Code::kUsage, "a new server needs a base backup", "--dump FILE");
   return OkStatus();
 }
 
@@ -46,8 +50,11 @@ class PhaseProgress {
     if (!line_ || progress.phase != phase_) {
       line_.reset();
       phase_ = progress.phase;
-      if (const char* words = Words(phase_); !context_.json && *words != '\0') fmt::print(stderr, "{}\n", words);
-      line_ = std::make_unique<Progress>(context_, RestorePhaseName(phase_), phase_ == RestorePhase::kLoadBase ? "bytes" : "transactions");
+      if (const char* words = Words(phase_); !context_.json && *words != '\0')
+        fmt::print(stderr, "{}\n", words);
+      line_ =
+          std::make_unique<Progress>(context_, RestorePhaseName(phase_),
+                                     phase_ == RestorePhase::kLoadBase ? "bytes" : "transactions");
     }
     if (progress.done > 0) line_->Update(progress.done, progress.total);
     return !Interrupted();
@@ -71,33 +78,53 @@ class PhaseProgress {
   std::unique_ptr<Progress> line_;
 };
 
-void PrintReceipt(const Receipt& receipt) {
+std::string ReceiptPath(const Receipt& receipt, const std::string& asked_path) {
+  return asked_path.empty() ? JoinPath(receipt.directory, "receipt.json") : asked_path;
+}
+
+void PrintReceipt(const Receipt& receipt, const std::string& asked_path) {
   fmt::print("last included   {}\n", DescribeOptional(receipt.plan.boundary.last_included, "none"));
-  fmt::print("first excluded  {}\n", DescribeOptional(receipt.plan.boundary.first_excluded, "none: the archive's end"));
-  fmt::print("applied         {} by {}\n", Counted(receipt.plan.transactions, "transaction"), receipt.applier);
+  fmt::print("first excluded  {}\n",
+             DescribeOptional(receipt.plan.boundary.first_excluded, "none: the archive's end"));
+  fmt::print("applied         {} by {}\n", Counted(receipt.plan.transactions, "transaction"),
+             receipt.applier);
   fmt::print("gtid_executed   {}\n", ShortSet(receipt.gtid_executed));
-  fmt::print("                {}\n", receipt.end_state_reached ? "exactly as planned" : "NOT AS PLANNED: " + ShortSet(receipt.plan.end_set));
+  fmt::print("                {}\n", receipt.end_state_reached
+                                         ? "exactly as planned"
+                                         : "NOT AS PLANNED: " + ShortSet(receipt.plan.end_set));
   for (const std::string& warning : receipt.warnings) fmt::print("WARNING         {}\n", warning);
   if (!receipt.socket.empty() && receipt.mysqld_pid != 0)
-    fmt::print("server          MySQL {} runs (pid {}): mysql --socket={}\n", receipt.server_version, receipt.mysqld_pid, receipt.socket);
-  fmt::print("took            {}\n", FormatDuration(1e-6 * static_cast<double>(receipt.finished_us - receipt.started_us)));
+    fmt::print("server          MySQL {} runs (pid {}): mysql --socket={}\n",
+               receipt.server_version, receipt.mysqld_pid, receipt.socket);
+  else if (receipt.provisioned)
+    fmt::print("server          stopped; to start it: {}\n", fmt::join(receipt.start_command, " "));
+  if (receipt.provisioned) fmt::print("receipt         {}\n", ReceiptPath(receipt, asked_path));
+  fmt::print("took            {}\n",
+             FormatDuration(1e-6 * static_cast<double>(receipt.finished_us - receipt.started_us)));
 }
 
 Status Run(const Context& context, Options& options) {
   TM_RETURN_IF_ERROR(Fill(&options));
   TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
   if (options.dry_run) {
-    TM_ASSIGN_OR_RETURN(PreparedRestore prepared, PrepareRestore(PosixFileSystem(), *view, options.restore));
-    prepared.plan.warnings.insert(prepared.plan.warnings.begin(), prepared.warnings.begin(), prepared.warnings.end());
-    if (context.json) PrintJson(ToJson(prepared.plan));
-    else PrintPlan(prepared.plan);
+    TM_ASSIGN_OR_RETURN(PreparedRestore prepared,
+                        PrepareRestore(PosixFileSystem(), *view, options.restore));
+    prepared.plan.warnings.insert(prepared.plan.warnings.begin(), prepared.warnings.begin(),
+                                  prepared.warnings.end());
+    if (context.json)
+      PrintJson(ToJson(prepared.plan));
+    else
+      PrintPlan(prepared.plan);
     return OkStatus();
   }
   PhaseProgress progress(context);
-  TM_ASSIGN_OR_RETURN(Receipt receipt, RunRestore(PosixFileSystem(), SystemClock(), *view, options.restore,
-                                                  [&](const RestoreProgress& now) { return progress(now); }));
-  if (context.json) fmt::print("{}", receipt.ToJson());
-  else PrintReceipt(receipt);
+  TM_ASSIGN_OR_RETURN(Receipt receipt,
+                      RunRestore(PosixFileSystem(), SystemClock(), *view, options.restore,
+                                 [&](const RestoreProgress& now) { return progress(now); }));
+  if (context.json)
+    fmt::print("{}", receipt.ToJson());
+  else
+    PrintReceipt(receipt, options.restore.receipt_path);
   return OkStatus();
 }
 
@@ -106,20 +133,36 @@ Status Run(const Context& context, Options& options) {
 void AddRestore(CLI::App& app, Context& context, Action* action) {
   auto options = std::make_shared<Options>();
   RestoreTarget& target = options->restore.target;
-  auto* command = app.add_subcommand("restore", "bring a server to exactly the target, from a base backup and the archive");
+  auto* command = app.add_subcommand(
+      "restore", "bring a server to exactly the target, from a base backup and the archive");
   options->target.AddTo(*command);
-  command->add_option("--dump", options->restore.dump_path, "mysqldump file that is the base (plain, .gz or .zst)")->type_name("FILE");
-  command->add_option("--into", target.directory, "make a new server in this empty or absent directory")->type_name("DIR");
-  command->add_option("--listen-port", target.port, "TCP port of the new server on 127.0.0.1 (default: socket only)");
-  command->add_flag("--stop-server", options->stop_server, "stop the new server when the restore is done");
+  command
+      ->add_option("--dump", options->restore.dump_path,
+                   "mysqldump file that is the base (plain, .gz or .zst)")
+      ->type_name("FILE");
+  command
+      ->add_option("--into", target.directory,
+                   "make a new server in this empty or absent directory")
+      ->type_name("DIR");
+  command->add_option("--listen-port", target.port,
+                      "TCP port of the new server on 127.0.0.1 (default: socket only)");
+  command->add_flag("--stop-server", options->stop_server,
+                    "stop the new server when the restore is done");
   command->add_option("--mysqld", target.mysqld, "the mysqld to use")->capture_default_str();
   command->add_option("--mysql", target.mysql, "the mysql client to use")->capture_default_str();
-  command->add_option("--mysqlbinlog", target.mysqlbinlog, "the mysqlbinlog to use")->capture_default_str();
-  command->add_option("--receipt", options->restore.receipt_path, "where to write the receipt (default: DIR/receipt.json)")->type_name("FILE");
+  command->add_option("--mysqlbinlog", target.mysqlbinlog, "the mysqlbinlog to use")
+      ->capture_default_str();
+  command
+      ->add_option("--receipt", options->restore.receipt_path,
+                   "where to write the receipt (default: DIR/receipt.json)")
+      ->type_name("FILE");
   command->add_flag("--dry-run", options->dry_run, "print the plan and touch nothing");
-  auto* running = command->add_option_group("running target", "Instead of --into: a running server that has the base loaded");
+  auto* running = command->add_option_group(
+      "running target", "Instead of --into: a running server that has the base loaded");
   options->connection.AddTo(*running);
-  command->callback([&context, action, options] { *action = [&context, options] { return Run(context, *options); }; });
+  command->callback([&context, action, options] {
+    *action = [&context, options] { return Run(context, *options); };
+  });
 }
 
 }  // namespace tidemark::cli

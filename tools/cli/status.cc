@@ -6,7 +6,8 @@
 namespace tidemark::cli {
 namespace {
 
-// What the daemon says of itself; empty if no daemon holds the archive (its last words would be stale).
+// What the daemon says of itself; empty if no daemon holds the archive (its last words would be
+// stale).
 Json DaemonState(ArchiveDirectory& archive, const std::string& source) {
   if (archive.files().LockHolder(JoinPath(archive.root(), "LOCK")) == 0) return nullptr;
   const std::string path = JoinPath(JoinPath(archive.root(), source), "daemon.json");
@@ -33,8 +34,11 @@ Json SourceStatus(ArchiveView& view) {
     if (first == nullptr) first = &segment;
     last = &segment;
   }
-  Json json = {{"source", view.source()},   {"transactions", transactions}, {"segments", view.segments().size()},
-               {"raw_bytes", raw},          {"stored_bytes", stored}};
+  Json json = {{"source", view.source()},
+               {"transactions", transactions},
+               {"segments", view.segments().size()},
+               {"raw_bytes", raw},
+               {"stored_bytes", stored}};
   AddTime(&json, "first_commit", first != nullptr ? first->first_commit_us : 0);
   AddTime(&json, "last_commit", last != nullptr ? last->last_commit_us : 0);
   json["coverage"] = ToJson(coverage);
@@ -42,13 +46,16 @@ Json SourceStatus(ArchiveView& view) {
     const SegmentHeader& header = view.segments().back().header;
     json["server_uuid"] = header.server_uuid.ToString();
     json["source_file"] = header.source_file;
-    json["source_position"] = header.source_start + view.segments().back().raw_bytes - header.prefix_bytes;
+    json["source_position"] =
+        header.source_start + view.segments().back().raw_bytes - header.prefix_bytes;
   }
   return json;
 }
 
 void PrintSource(const Json& json) {
-  const auto text = [](const Json& value) { return value.is_null() ? std::string("-") : value.get<std::string>(); };
+  const auto text = [](const Json& value) {
+    return value.is_null() ? std::string("-") : value.get<std::string>();
+  };
   const uint64_t raw = json.at("raw_bytes"), stored = json.at("stored_bytes");
   const Json& coverage = json.at("coverage");
   fmt::print("source        {}\n", json.at("source").get<std::string>());
@@ -60,17 +67,23 @@ void PrintSource(const Json& json) {
     fmt::print("daemon        not running: nothing is being archived\n");
   }
   fmt::print("transactions  {}\n", FormatCount(json.at("transactions")));
-  fmt::print("segments      {}, {} of binlog in {}{}\n", json.at("segments").get<uint64_t>(), FormatBytes(raw),
-             FormatBytes(stored), raw == 0 ? "" : fmt::format(" ({:.1f} %)", 100.0 * static_cast<double>(stored) / static_cast<double>(raw)));
-  fmt::print("commits       {} .. {}\n", text(json.at("first_commit")), text(json.at("last_commit")));
+  fmt::print("segments      {}, {} of binlog in {}{}\n", json.at("segments").get<uint64_t>(),
+             FormatBytes(raw), FormatBytes(stored),
+             raw == 0 ? ""
+                      : fmt::format(" ({:.2g} %)", 100.0 * static_cast<double>(stored) /
+                                                       static_cast<double>(raw)));
+  fmt::print("commits       {} .. {}\n", text(json.at("first_commit")),
+             text(json.at("last_commit")));
   fmt::print("archived      {}\n", ShortSet(coverage.at("archived").get<std::string>()));
   const std::string before = coverage.at("before");
-  fmt::print("needs a base  {}\n", before.empty() ? "no: the archive begins with the source's first transaction"
-                                                  : "that has at least " + ShortSet(before));
+  fmt::print("needs a base  {}\n",
+             before.empty() ? "no: the archive begins with the source's first transaction"
+                            : "that has at least " + ShortSet(before));
   const Json& gaps = coverage.at("gaps");
   if (gaps.empty()) fmt::print("gaps          none\n");
   for (const Json& gap : gaps)
-    fmt::print("GAP           {}: {}\n", ShortSet(gap.at("missing").get<std::string>()), gap.at("reason").get<std::string>());
+    fmt::print("GAP           {}: {}\n", ShortSet(gap.at("missing").get<std::string>()),
+               gap.at("reason").get<std::string>());
 }
 
 Status Run(const Context& context) {
@@ -103,7 +116,8 @@ Status Run(const Context& context) {
 }  // namespace
 
 void AddStatus(CLI::App& app, Context& context, Action* action) {
-  auto* command = app.add_subcommand("status", "what the archive has, up to when, and what is missing");
+  auto* command =
+      app.add_subcommand("status", "what the archive has, up to when, and what is missing");
   command->callback([&context, action] { *action = [&context] { return Run(context); }; });
 }
 

@@ -1,5 +1,5 @@
-// pitr timeline: the archive's history in order: where it begins, DDL, oversized transactions, gaps, where it ends. This is
-// where a DBA finds the DROP.
+// pitr timeline: the archive's history in order: where it begins, DDL, oversized transactions,
+// gaps, where it ends. This is where a DBA finds the DROP.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -36,7 +36,8 @@ Json Entry(int64_t time_us, const char* kind, const Gtid& gtid) {
 }
 
 Result<Json> Collect(ArchiveView& view, const Options& options) {
-  int64_t from_us = std::numeric_limits<int64_t>::min(), to_us = std::numeric_limits<int64_t>::max();
+  int64_t from_us = std::numeric_limits<int64_t>::min(),
+          to_us = std::numeric_limits<int64_t>::max();
   if (!options.from.empty()) {
     TM_ASSIGN_OR_RETURN(from_us, ParseTime(options.from));
   }
@@ -64,10 +65,13 @@ Result<Json> Collect(ArchiveView& view, const Options& options) {
     entry.update({{"kind", "gap"}, {"missing", gap.missing.ToString()}, {"reason", gap.reason}});
     entries.emplace_back(gap.noticed_us, std::move(entry));
   }
-  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   Json list = Json::array();
   for (auto& [time_us, entry] : entries) list.push_back(std::move(entry));
-  Json json = {{"source", view.source()}, {"coverage", ToJson(view.ComputeCoverage())}, {"entries", std::move(list)}};
+  Json json = {{"source", view.source()},
+               {"coverage", ToJson(view.ComputeCoverage())},
+               {"entries", std::move(list)}};
   json["truncated"] = ddl.size() == options.limit;
   return json;
 }
@@ -77,33 +81,43 @@ void Print(const Json& json, const Options& options) {
     const std::string kind = entry.at("kind");
     const std::string time = entry.at("time").is_null() ? "-" : entry.at("time").get<std::string>();
     if (kind == "gap") {
-      fmt::print("{}  GAP    {}: {}\n", time, ShortSet(entry.at("missing").get<std::string>()), entry.at("reason").get<std::string>());
+      fmt::print("{}  GAP    {}: {}\n", time, ShortSet(entry.at("missing").get<std::string>()),
+                 entry.at("reason").get<std::string>());
     } else if (kind == "ddl") {
       const std::string schema = entry.at("schema");
-      fmt::print("{}  DDL    {}  {}{}\n", time, entry.at("gtid").get<std::string>(), schema.empty() ? "" : "[" + schema + "] ",
-                 OneLine(entry.at("statement"), 100));
+      fmt::print("{}  DDL    {}  {}{}\n", time, entry.at("gtid").get<std::string>(),
+                 schema.empty() ? "" : "[" + schema + "] ", OneLine(entry.at("statement"), 100));
     } else {
-      fmt::print("{}  LARGE  {}  {}\n", time, entry.at("gtid").get<std::string>(), FormatBytes(entry.at("bytes")));
+      fmt::print("{}  LARGE  {}  {}\n", time, entry.at("gtid").get<std::string>(),
+                 FormatBytes(entry.at("bytes")));
     }
   }
-  if (json.at("entries").empty()) fmt::print("no DDL, no large transaction and no gap in this range\n");
-  if (json.at("truncated")) fmt::print("(cut after {} DDL statements: narrow the range with --from and --to, or raise --limit)\n", options.limit);
+  if (json.at("entries").empty())
+    fmt::print("no DDL, no large transaction and no gap in this range\n");
+  if (json.at("truncated"))
+    fmt::print(
+        "(cut after {} DDL statements: narrow the range with --from and --to, or raise --limit)\n",
+        options.limit);
 }
 
 }  // namespace
 
 void AddTimeline(CLI::App& app, Context& context, Action* action) {
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand("timeline", "DDL, large transactions and gaps, in order: where to find the DROP");
+  auto* command = app.add_subcommand(
+      "timeline", "DDL, large transactions and gaps, in order: where to find the DROP");
   command->add_option("--from", options->from, "only from this moment on")->type_name("TIME");
   command->add_option("--to", options->to, "only up to this moment")->type_name("TIME");
-  command->add_option("--limit", options->limit, "at most so many DDL statements")->capture_default_str();
+  command->add_option("--limit", options->limit, "at most so many DDL statements")
+      ->capture_default_str();
   command->callback([&context, action, options] {
     *action = [&context, options]() -> Status {
       TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
       TM_ASSIGN_OR_RETURN(Json json, Collect(*view, *options));
-      if (context.json) PrintJson(json);
-      else Print(json, *options);
+      if (context.json)
+        PrintJson(json);
+      else
+        Print(json, *options);
       return OkStatus();
     };
   });

@@ -19,26 +19,33 @@ Result<VerifyReport> Verify(const Context& context, ArchiveView& view) {
 }
 
 std::string Text(const VerifyFinding& finding) {
-  return (finding.segment == 0 ? "" : "segment " + std::to_string(finding.segment) + ": ") + finding.message;
+  return (finding.segment == 0 ? "" : "segment " + std::to_string(finding.segment) + ": ") +
+         finding.message;
 }
 
 // The first finding decides the exit code; the others are told with it.
 Status Verdict(const std::string& source, const VerifyReport& report) {
   if (report.findings.empty()) return OkStatus();
   std::string message = "source " + source + ": " + Text(report.findings.front());
-  if (report.findings.size() > 1) message += " (and " + Counted(report.findings.size() - 1, "more finding") + ")";
+  if (report.findings.size() > 1)
+    message += " (and " + Counted(report.findings.size() - 1, "more finding") + ")";
   return Status(report.findings.front().code, message,
-                "damage in a segment: restore the file from a copy; a difference in the index: pitr index rebuild");
+                "damage in a segment: restore the file from a copy; a difference in the index: "
+                "pitr index rebuild");
 }
 
 void Print(const std::string& source, const VerifyReport& report) {
   fmt::print("source        {}\n", source);
-  fmt::print("read          {}, {}, {} of binlog from {}\n", Counted(report.segments, "segment"), Counted(report.transactions, "transaction"),
-             FormatBytes(report.raw_bytes), FormatBytes(report.stored_bytes));
+  fmt::print("read          {}, {}, {} of binlog from {}\n", Counted(report.segments, "segment"),
+             Counted(report.transactions, "transaction"), FormatBytes(report.raw_bytes),
+             FormatBytes(report.stored_bytes));
   fmt::print("gtids         {}\n", ShortSet(report.gtids));
-  for (const GapRecord& gap : report.gaps) fmt::print("gap           {}: {}\n", ShortSet(gap.missing), gap.reason);
-  for (const VerifyFinding& finding : report.findings) fmt::print("DAMAGE        {}\n", Text(finding));
-  fmt::print("result        {}\n", report.findings.empty() ? "all is well" : Counted(report.findings.size(), "finding"));
+  for (const GapRecord& gap : report.gaps)
+    fmt::print("gap           {}: {}\n", ShortSet(gap.missing), gap.reason);
+  for (const VerifyFinding& finding : report.findings)
+    fmt::print("DAMAGE        {}\n", Text(finding));
+  fmt::print("result        {}\n",
+             report.findings.empty() ? "all is well" : Counted(report.findings.size(), "finding"));
 }
 
 Status Run(const Context& context) {
@@ -52,7 +59,8 @@ Status Run(const Context& context) {
   Json list = Json::array();
   Status worst;
   for (const std::string& name : names) {
-    TM_ASSIGN_OR_RETURN(auto view, ArchiveView::Open(PosixFileSystem(), path, name, OpenCheck::kEvenIfBehind));
+    TM_ASSIGN_OR_RETURN(auto view,
+                        ArchiveView::Open(PosixFileSystem(), path, name, OpenCheck::kEvenIfBehind));
     TM_ASSIGN_OR_RETURN(VerifyReport report, Verify(context, *view));
     if (!context.json) Print(view->source(), report);
     Json json = ToJson(report);
@@ -66,7 +74,8 @@ Status Run(const Context& context) {
 }  // namespace
 
 void AddVerify(CLI::App& app, Context& context, Action* action) {
-  auto* command = app.add_subcommand("verify", "re-read everything: checksums, boundaries, continuity, footers, index");
+  auto* command = app.add_subcommand(
+      "verify", "re-read everything: checksums, boundaries, continuity, footers, index");
   command->callback([&context, action] { *action = [&context] { return Run(context); }; });
 }
 

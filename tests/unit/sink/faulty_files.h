@@ -1,5 +1,6 @@
-// A MemoryFileSystem behind one that fails like a real one: the n-th write stops half-way, an fdatasync that failed leaves
-// bytes that no later fdatasync brings to the disk, and an fdatasync may take as long as the test likes.
+// A MemoryFileSystem behind one that fails like a real one: the n-th write stops half-way, an
+// fdatasync that failed leaves bytes that no later fdatasync brings to the disk, and an fdatasync
+// may take as long as the test likes.
 #pragma once
 
 #include <condition_variable>
@@ -25,10 +26,14 @@ class FaultyFiles : public FileSystem {
     TM_ASSIGN_OR_RETURN(auto file, memory_.Open(path, mode));
     return std::unique_ptr<File>(std::make_unique<FaultyFile>(*this, path, std::move(file)));
   }
-  Result<std::vector<std::string>> List(const std::string& directory) override { return memory_.List(directory); }
+  Result<std::vector<std::string>> List(const std::string& directory) override {
+    return memory_.List(directory);
+  }
   bool Exists(const std::string& path) override { return memory_.Exists(path); }
   bool IsDirectory(const std::string& path) override { return memory_.IsDirectory(path); }
-  Status CreateDirectories(const std::string& path) override { return memory_.CreateDirectories(path); }
+  Status CreateDirectories(const std::string& path) override {
+    return memory_.CreateDirectories(path);
+  }
   Status SyncDirectory(const std::string& path) override {
     TM_RETURN_IF_ERROR(Change(path));
     return memory_.SyncDirectory(path);
@@ -44,7 +49,9 @@ class FaultyFiles : public FileSystem {
     return memory_.Remove(path);
   }
   Result<uint64_t> FreeBytes(const std::string& path) override { return memory_.FreeBytes(path); }
-  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override { return memory_.Lock(path); }
+  Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override {
+    return memory_.Lock(path);
+  }
 
   void Break(const Fault& fault) {
     std::lock_guard lock(mutex_);
@@ -79,7 +86,8 @@ class FaultyFiles : public FileSystem {
     std::string bytes = memory_.DurableContents(path);
     const auto found = lost_.find(path);
     if (found != lost_.end())
-      for (uint64_t at = found->second.first; at < std::min<uint64_t>(found->second.second, bytes.size()); ++at)
+      for (uint64_t at = found->second.first;
+           at < std::min<uint64_t>(found->second.second, bytes.size()); ++at)
         bytes[at] = 0;
     return bytes;
   }
@@ -90,10 +98,13 @@ class FaultyFiles : public FileSystem {
    public:
     FaultyFile(FaultyFiles& system, std::string path, std::unique_ptr<File> file)
         : system_(system), path_(std::move(path)), file_(std::move(file)) {}
-    Result<size_t> ReadAt(uint64_t offset, std::span<uint8_t> buffer) override { return file_->ReadAt(offset, buffer); }
+    Result<size_t> ReadAt(uint64_t offset, std::span<uint8_t> buffer) override {
+      return file_->ReadAt(offset, buffer);
+    }
     Status Append(Bytes bytes) override {
       Status status = system_.Change(path_);
-      if (!status.ok()) (void)file_->Append(bytes.first(bytes.size() / 2));  // as write(2) on a full disk
+      if (!status.ok())
+        (void)file_->Append(bytes.first(bytes.size() / 2));  // as write(2) on a full disk
       return status.ok() ? file_->Append(bytes) : status;
     }
     Status Truncate(uint64_t size) override {

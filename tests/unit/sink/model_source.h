@@ -1,5 +1,5 @@
-// A MySQL server as the sink sees it, made of synthetic binary logs: what it would send for a dump request, event by
-// event, and an EventSource that sends it and breaks where it is told to.
+// A MySQL server as the sink sees it, made of synthetic binary logs: what it would send for a dump
+// request, event by event, and an EventSource that sends it and breaks where it is told to.
 #pragma once
 
 #include <condition_variable>
@@ -121,7 +121,9 @@ class ModelServer {
   int64_t last_number = 0;
 
  private:
-  static std::string NameOf(size_t number) { return "binlog." + std::to_string(1000000 + number).substr(1); }
+  static std::string NameOf(size_t number) {
+    return "binlog." + std::to_string(1000000 + number).substr(1);
+  }
 
   size_t StartFile(const DumpRequest& request, uint64_t* position) const {
     *position = request.file.empty() ? kBinlogMagicSize : request.position;
@@ -135,7 +137,8 @@ class ModelServer {
   static void SendFile(const File& file, uint64_t position, const GtidSet& exclude,
                        std::vector<std::string>* packets) {
     packets->push_back(ArtificialRotate(file.name, position));
-    std::vector<std::string> events = SplitEvents(std::string_view(file.bytes).substr(kBinlogMagicSize));
+    std::vector<std::string> events =
+        SplitEvents(std::string_view(file.bytes).substr(kBinlogMagicSize));
     const bool mid_file = position > kBinlogMagicSize;
     packets->push_back(mid_file ? WithLogPos(events[0], 0) : events[0]);
     uint64_t at = kBinlogMagicSize + events[0].size();
@@ -187,7 +190,8 @@ class ModelSource : public EventSource {
     if (!interrupted_ && next_ == packets_.size() && !requests_.back().non_blocking) {
       at_end_ = true;
       changed_.notify_all();
-      changed_.wait_for(lock, std::chrono::milliseconds(1), [this] { return interrupted_ || break_now_; });
+      changed_.wait_for(lock, std::chrono::milliseconds(1),
+                        [this] { return interrupted_ || break_now_; });
       at_end_ = false;
     }
     if (interrupted_) return Status(Code::kInterrupted, "interrupted");
@@ -197,7 +201,8 @@ class ModelSource : public EventSource {
       return Status(Code::kSourceUnavailable, "the link broke");
     }
     if (next_ == packets_.size()) {
-      if (requests_.back().non_blocking) return Status(Code::kEndOfData, "no further events");
+      if (requests_.back().non_blocking || std::exchange(end_now_, false))
+        return Status(Code::kEndOfData, "no further events");
       current_ = EncodeHeartbeat({server_.files.back().name, server_.files.back().bytes.size()}, 7,
                                  ChecksumAlgorithm::kCrc32);
       return AsBytes(current_);
@@ -216,7 +221,8 @@ class ModelSource : public EventSource {
     dumping_ = false;
   }
 
-  // The link breaks instead of the event that would have been the `events`th to be sent, counted over all connections.
+  // The link breaks instead of the event that would have been the `events`th to be sent, counted
+  // over all connections.
   void CutAt(uint64_t events) { cuts_.insert(events); }
   void FailConnect(Status error) {
     std::lock_guard lock(mutex_);
@@ -226,6 +232,12 @@ class ModelSource : public EventSource {
   void WaitForEnd() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return at_end_; });
+  }
+  // The source ends the dump in an orderly way, as it does when it is shut down.
+  void EndDump() {
+    std::lock_guard lock(mutex_);
+    end_now_ = true;
+    changed_.notify_all();
   }
   void Break() {
     std::lock_guard lock(mutex_);
@@ -253,7 +265,8 @@ class ModelSource : public EventSource {
   std::set<uint64_t> cuts_;
   uint64_t sent_ = 0;
   Status connect_error_;
-  bool dumping_ = false, interrupted_ = false, break_now_ = false, at_end_ = false;
+  bool dumping_ = false, interrupted_ = false, break_now_ = false, end_now_ = false,
+       at_end_ = false;
 };
 
 }  // namespace tidemark::testing

@@ -1,4 +1,5 @@
-// The pipeline alone: what it announces and when, with slow, full and broken disks and listeners that refuse.
+// The pipeline alone: what it announces and when, with slow, full and broken disks and listeners
+// that refuse.
 #include "replication/sink/pipeline.h"
 
 #include <gtest/gtest.h>
@@ -25,7 +26,8 @@ class PipelineTest : public ::testing::Test {
     session_->OnConnected(server_.uuid, {});
   }
   void Open(PipelineOptions options = {}) {
-    pipeline_ = std::make_unique<Pipeline>(archive_, testing::kSource, SystemClock(), listener_, options);
+    pipeline_ =
+        std::make_unique<Pipeline>(archive_, testing::kSource, SystemClock(), listener_, options);
   }
   // Sends everything that the server has and that was not sent.
   Status Send(size_t packets_max = SIZE_MAX) {
@@ -41,7 +43,8 @@ class PipelineTest : public ::testing::Test {
     TM_RETURN_IF_ERROR(session_->OnEvent(packet, event, &action));
     if (action.seal_before) TM_RETURN_IF_ERROR(pipeline_->Seal(*action.seal_before));
     if (action.begin)
-      TM_RETURN_IF_ERROR(pipeline_->Begin(std::move(*action.begin), session_->resume().commit_high_us));
+      TM_RETURN_IF_ERROR(
+          pipeline_->Begin(std::move(*action.begin), session_->resume().commit_high_us));
     if (action.archive) {
       scanner_.Rebase(action.raw_end);
       event.offset = action.raw_end - packet.size();
@@ -148,7 +151,8 @@ TEST_F(PipelineTest, SlowDiskAnnouncesNothingAndLosesNothing) {
   });
   files_.WaitForBlockedSync();
   EXPECT_EQ(listener_.announced(), BuilderSet(1, 1));
-  EXPECT_FALSE(done);  // the next segment cannot begin before this one is sealed, which takes a sync
+  EXPECT_FALSE(
+      done);  // the next segment cannot begin before this one is sealed, which takes a sync
   files_.ReleaseSyncs();
   caller.join();
   ASSERT_TRUE(pipeline_->Seal(SealReason::kStop).ok());

@@ -1,4 +1,5 @@
-// What the pipeline's and the archiver's tests share: a listener that remembers and checks, and looking at an archive.
+// What the pipeline's and the archiver's tests share: a listener that remembers and checks, and
+// looking at an archive.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -33,7 +34,8 @@ class CheckingListener : public DurableListener {
     }
     const SegmentRecord& segment = batch.segment;
     const std::string path = archive_.SegmentPath(kSource, segment.header.number);
-    EXPECT_GE(files_.OnDisk(path).size(), segment.stored_bytes) << path << " is announced before it is durable";
+    EXPECT_GE(files_.OnDisk(path).size(), segment.stored_bytes)
+        << path << " is announced before it is durable";
     EXPECT_EQ(batch.source, kSource);
     EXPECT_TRUE(last_.header.number == 0 || segment.header.number == last_.header.number ||
                 segment.header.number == last_.header.number + 1)
@@ -74,7 +76,8 @@ class CheckingListener : public DurableListener {
   // False after a while.
   bool WaitFor(const GtidSet& set) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(20), [&] { return set.Minus(announced_).empty(); });
+    return changed_.wait_for(lock, std::chrono::seconds(20),
+                             [&] { return set.Minus(announced_).empty(); });
   }
 
  private:
@@ -112,18 +115,20 @@ inline std::vector<ReadSegment> ReadArchive(FileSystem& files) {
     segment.header = (*reader)->header();
     segment.sealed = (*reader)->sealed();
     if (segment.sealed) segment.footer = (*reader)->footer();
-    (void)(*reader)->Walk({.on_block =
-                               [&](Bytes bytes, uint64_t) {
-                                 segment.raw.append(AsText(bytes));
-                                 return OkStatus();
-                               },
-                           .on_frame_end = [](FramePlace, uint64_t, uint64_t) { return OkStatus(); }});
+    (void)(*reader)->Walk(
+        {.on_block =
+             [&](Bytes bytes, uint64_t) {
+               segment.raw.append(AsText(bytes));
+               return OkStatus();
+             },
+         .on_frame_end = [](FramePlace, uint64_t, uint64_t) { return OkStatus(); }});
     segments.push_back(std::move(segment));
   }
   return segments;
 }
 
-// Every byte is where the server has it, no byte twice, no transaction missing between two segments.
+// Every byte is where the server has it, no byte twice, no transaction missing between two
+// segments.
 inline void ExpectFaithful(FileSystem& files, const ModelServer& server) {
   GtidSet so_far;
   std::string file;
@@ -157,7 +162,8 @@ inline void ExpectComplete(FileSystem& files, const ModelServer& server) {
   for (const ModelServer::File& file : server.files) {
     if (&file == &server.files.back() && file.transactions.empty()) continue;
     EXPECT_TRUE(archived[file.name] == file.bytes)
-        << file.name << ": " << archived[file.name].size() << " of " << file.bytes.size() << " bytes";
+        << file.name << ": " << archived[file.name].size() << " of " << file.bytes.size()
+        << " bytes";
   }
 }
 
