@@ -58,6 +58,13 @@ Status Healer::HealSegment(uint64_t number, bool last) {
     return index.DropSegment(source, number);
   }
   if (!reader.has_value()) return reader.error();
+  const SegmentHeader& header = (*reader)->header();
+  if (header.number != number || header.source_name != source) {
+    return {Code::kCorruption,
+            "segment " + path + " says it is segment " + std::to_string(header.number) +
+                " of source '" + header.source_name + "'",
+            "it was renamed or copied here by hand: put the right file in its place"};
+  }
   TM_ASSIGN_OR_RETURN(const auto known, index.Segment(source, number));
   bool current = false;
   if (known.has_value()) {

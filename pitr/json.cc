@@ -20,7 +20,8 @@ void AddDetails(const Located& located, Json* json) {
   object["compressed"] = known ? Json(transaction.compressed) : Json();
   object["tables"] = known ? ArrayOf(transaction.tables) : Json();
   object["tables_omitted"] = known ? Json(transaction.tables_omitted) : Json();
-  bool ddl = known && transaction.kind == TransactionKind::kDdl;
+  bool ddl = known && (transaction.kind == TransactionKind::kDdl ||
+                       !transaction.ddl_statement.empty());  // CREATE TABLE … SELECT has rows
   object["schema"] = ddl ? Json(transaction.ddl_schema) : Json();
   object["statement"] = ddl ? Json(transaction.ddl_statement) : Json();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "replication/archive/segment_reader.h"
 #include "replication/archive/segment_recovery.h"
 
 namespace tidemark {
@@ -54,8 +55,10 @@ class Verification {
                  segment.gtids.ToString());
       }
     }
-    // The newest file may be one that a running daemon has not published anything of.
-    if (!numbers.empty() && numbers.back() > last_known) numbers.pop_back();
+    if (!numbers.empty() && numbers.back() > last_known) {
+      CheckUnpublished(numbers.back());
+      numbers.pop_back();
+    }
     for (size_t i = 0; i < numbers.size(); ++i) {
       if (i > 0) FindMissing(numbers[i - 1] + 1, numbers[i]);
       if (view_.segment(numbers[i]) == nullptr) {
@@ -65,6 +68,23 @@ class Verification {
     }
     last_on_disk_ = numbers.empty() ? 0 : numbers.back();
     return numbers;
+  }
+
+  // The newest file may be one that a running daemon has not published anything of: its header, as
+  // far as it is written, is all that can be judged.
+  void CheckUnpublished(uint64_t number) {
+    auto reader = SegmentReader::Open(view_.archive().files(), PathOf(number));
+    if (!reader.ok()) {
+      const Status& error = reader.error();
+      if (error.code() == Code::kCorruption || error.code() == Code::kUnsupportedFormat)
+        Find(error.code(), number, error.message());
+      return;
+    }
+    const SegmentHeader& header = (*reader)->header();
+    if (header.number == number && header.source_name == view_.source()) return;
+    Find(Code::kCorruption, number,
+         PathOf(number) + " says it is segment " + std::to_string(header.number) + " of source '" +
+             header.source_name + "'");
   }
 
   // Numbers nobody knows of; those that the index knows are found already.

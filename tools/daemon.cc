@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -39,6 +40,22 @@ struct Worker {
   std::string published;  // what daemon.json says without the time
 };
 
+// Replaces the file; on a full disk, where there is no room for a second one, overwrites it: that
+// is when people look.
+bool WriteView(const std::string& path, const std::string& text) {
+  const std::string fresh = path + ".new";
+  std::error_code error;
+  if (std::ofstream(fresh, std::ios::binary) << text << std::flush) {
+    std::filesystem::rename(fresh, path, error);
+    return !error;
+  }
+  std::filesystem::remove(fresh, error);
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  if (!(file << text << std::flush)) return false;
+  std::filesystem::resize_file(path, text.size(), error);
+  return !error;
+}
+
 void PublishState(ArchiveDirectory& archive, Worker& worker) {
   const ArchiverStatus status = worker.archiver->status();
   nlohmann::ordered_json state = {{"pid", ::getpid()},
@@ -52,9 +69,7 @@ void PublishState(ArchiveDirectory& archive, Worker& worker) {
   std::string text = state.dump(2) + "\n";
   if (text == worker.published) return;
   const std::string path = JoinPath(JoinPath(archive.root(), worker.name), "daemon.json");
-  if (!(std::ofstream(path + ".new") << text) ||
-      ::rename((path + ".new").c_str(), path.c_str()) != 0)
-    return;
+  if (!WriteView(path, text)) return;
   worker.published = std::move(text);
 }
 

@@ -1,6 +1,6 @@
 // tidemarkd's body: the archive's lock, its index, and one archiver per source, until told to stop.
 //
-// Every second, and at every change, each source's live state is written to
+// At every change each source's live state is written to
 // ARCHIVE/SOURCE/daemon.json for `pitr status`: not durable, not a truth, only a view.
 #pragma once
 

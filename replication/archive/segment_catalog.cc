@@ -68,7 +68,9 @@ void SegmentCatalog::EndTransaction(const Transaction& transaction) {
     live_[i].changed = true;
   }
 
-  if (transaction.kind == TransactionKind::kDdl) AddDdl(transaction);
+  // CREATE TABLE … SELECT is DDL too, although it comes as a transaction with rows.
+  if (transaction.kind == TransactionKind::kDdl || !transaction.ddl_statement.empty())
+    AddDdl(transaction);
   if (transaction_frame_ != live_.back().record.frame)
     oversize_.push_back({.gtid = transaction.gtid,
                          .commit_us = commit_us,

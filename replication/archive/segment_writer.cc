@@ -19,12 +19,6 @@ constexpr size_t kOutBufferBytes = 256 * 1024;
 // gives for the whole file, although every frame starts anew (measured: README.md).
 constexpr int kLevel1WindowLog = 20;
 
-std::string ParentOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
 Status SetParameter(ZSTD_CCtx* context, ZSTD_cParameter parameter, int value, const char* name) {
   const ZSTD_bounds bounds = ZSTD_cParam_getBounds(parameter);
   if (value < bounds.lowerBound || value > bounds.upperBound ||
@@ -54,6 +48,16 @@ Status Configure(ZSTD_CCtx* context, const SegmentWriterOptions& options) {
   return OkStatus();
 }
 
+// Under its own name a segment never lacks its header, whatever moment the power fails at: the file
+// is made durable under another name first.
+Result<std::unique_ptr<File>> CreateWithHeader(FileSystem& files, const std::string& path,
+                                               const std::string& header) {
+  if (files.Exists(path))
+    return Status(Code::kIo, "cannot create " + path + ": a file of that name exists already");
+  TM_RETURN_IF_ERROR(WriteSmallFileDurably(files, path, header));
+  return files.Open(path, OpenMode::kReadWrite);
+}
+
 }  // namespace
 
 struct SegmentWriter::State {
@@ -73,9 +77,13 @@ struct SegmentWriter::State {
 
   Status Write(Bytes stored) {
     TM_RETURN_IF_ERROR(file->Append(stored));
+    Count(stored);
+    return OkStatus();
+  }
+
+  void Count(Bytes stored) {
     stored_xxh64.Update(stored);
     stored_bytes += stored.size();
-    return OkStatus();
   }
 
   // ZSTD_e_continue: until all input is taken; else until zstd has nothing left to give.
@@ -168,14 +176,12 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::Create(FileSystem& files,
     return Status(Code::kUsage, "the header of " + path + " would have " +
                                     std::to_string(encoded.size()) + " bytes, more than the " +
                                     std::to_string(kSegmentHeaderBytesMax) + " allowed");
-  TM_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kCreateNew));
+  TM_ASSIGN_OR_RETURN(auto file, CreateWithHeader(files, path, encoded));
   auto state = std::make_unique<State>(path, std::move(file));
   state->hash_raw = options.hash_raw;
+  state->Count(AsBytes(encoded));
   const Status status = [&] {
     TM_RETURN_IF_ERROR(Configure(state->context, options));
-    TM_RETURN_IF_ERROR(state->Write(AsBytes(encoded)));
-    TM_RETURN_IF_ERROR(state->file->DataSync());
-    TM_RETURN_IF_ERROR(files.SyncDirectory(ParentOf(path)));
     return state->Append(prefix);
   }();
   if (!status.ok()) {

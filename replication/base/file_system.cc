@@ -240,10 +240,14 @@ Result<std::string> ReadSmallFile(FileSystem& files, const std::string& path, ui
 Status WriteSmallFileDurably(FileSystem& files, const std::string& path, std::string_view contents) {
   std::string temporary = path + ".new";
   if (files.Exists(temporary)) TM_RETURN_IF_ERROR(files.Remove(temporary));
-  {
+  const Status written = [&]() -> Status {
     TM_ASSIGN_OR_RETURN(auto file, files.Open(temporary, OpenMode::kCreateNew));
     TM_RETURN_IF_ERROR(file->Append(AsBytes(contents)));
-    TM_RETURN_IF_ERROR(file->DataSync());
+    return file->DataSync();
+  }();
+  if (!written.ok()) {
+    (void)files.Remove(temporary);
+    return written;
   }
   TM_RETURN_IF_ERROR(files.Rename(temporary, path));
   size_t slash = path.rfind('/');

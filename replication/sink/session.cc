@@ -136,8 +136,8 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
                                          event.finished->gtid.ToString() +
                                          ", which the archive already has, again");
 
-  if (!FollowsSegment(begin)) {
-    TM_CHECK(!in_transaction_);
+  // Inside a transaction PlaceEvent has seen to it.
+  if (!in_transaction_ && !FollowsSegment(begin)) {
     if (segment_) action->seal_before = SealReason::kSourceChange;
     TM_ASSIGN_OR_RETURN(action->begin, StartSegment(begin, event));
   }

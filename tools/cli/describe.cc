@@ -22,7 +22,8 @@ std::string TouchText(const TableTouch& touch) {
 std::string WhatItDid(const Transaction& transaction) {
   if (transaction.kind == TransactionKind::kDdl) return transaction.ddl_statement.substr(0, 100);
   if (transaction.kind == TransactionKind::kXaEnd) return "ends a prepared XA transaction";
-  std::string text;
+  std::string text = transaction.ddl_statement.substr(0, 100);  // of CREATE TABLE … SELECT
+  if (!text.empty() && !transaction.tables.empty()) text += ": ";
   for (size_t i = 0; i < transaction.tables.size() && i < kTablesShown; ++i)
     text += (i == 0 ? "" : ", ") + TouchText(transaction.tables[i]);
   const uint64_t more = transaction.tables.size() + transaction.tables_omitted;

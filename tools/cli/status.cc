@@ -21,6 +21,12 @@ Json DaemonState(ArchiveDirectory& archive, const std::string& source) {
   return state;
 }
 
+// Two digits, as far as they are of use: "9.6 %", "40 %", "108 %".
+std::string Percent(uint64_t part, uint64_t whole) {
+  const double percent = 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+  return fmt::format("{:.{}f} %", percent, percent < 9.95 ? 1 : 0);
+}
+
 Json SourceStatus(ArchiveView& view) {
   const Coverage coverage = view.ComputeCoverage();
   uint64_t transactions = 0, raw = 0, stored = 0;
@@ -70,8 +76,7 @@ void PrintSource(const Json& json) {
   fmt::print("segments      {}, {} of binlog in {}{}\n", json.at("segments").get<uint64_t>(),
              FormatBytes(raw), FormatBytes(stored),
              raw == 0 ? ""
-                      : fmt::format(" ({:.2g} %)", 100.0 * static_cast<double>(stored) /
-                                                       static_cast<double>(raw)));
+                      : " (" + Percent(stored, raw) + ")");
   fmt::print("commits       {} .. {}\n", text(json.at("first_commit")),
              text(json.at("last_commit")));
   fmt::print("archived      {}\n", ShortSet(coverage.at("archived").get<std::string>()));

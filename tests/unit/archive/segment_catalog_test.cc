@@ -126,6 +126,26 @@ TEST(SegmentCatalog, OpenTransactionIsInNoBatch) {
   EXPECT_EQ(batch.oversize.size(), 1u);
 }
 
+TEST(SegmentCatalog, CreateTableSelectIsDdlAndHasRows) {
+  SegmentCatalog catalog({}, 0);
+  Transaction transaction;
+  transaction.gtid.gno = 1;
+  transaction.kind = TransactionKind::kRows;
+  transaction.begin_offset = 4;
+  transaction.ddl_schema = "s";
+  transaction.ddl_statement = "CREATE TABLE t (i int) START TRANSACTION";
+  transaction.tables.push_back({"s", "t", 3, 0, 0});
+  ScannedEvent event = EventAt(4, 100, EventRole::kTransaction);
+  event.begins_transaction = true;
+  event.finished = &transaction;
+  catalog.OnEvent(event);
+  const DurableBatch batch = catalog.TakeBatch();
+  ASSERT_EQ(batch.ddl.size(), 1u);
+  EXPECT_EQ(batch.ddl[0].statement, transaction.ddl_statement);
+  EXPECT_EQ(batch.ddl[0].schema, "s");
+  EXPECT_EQ(batch.frames.at(0).tables.at(0).inserted, 3u);
+}
+
 TEST(SegmentCatalog, TablesBeyondTheLimitAreCounted) {
   SegmentCatalog catalog({}, 0);
   for (uint64_t i = 0; i < 3; ++i) {

@@ -105,6 +105,18 @@ TEST_F(IndexHeal, ARebuildMakesRecordForRecordWhatIngestMade) {
   }
 }
 
+TEST_F(IndexHeal, ACopyUnderAnotherNumberIsRefusedAndChangesNothing) {
+  BuildArchive();
+  std::filesystem::copy_file(Segment(3), Segment(open_segment_ + 1));
+  const auto healed = Heal();
+  ASSERT_FALSE(healed.has_value());
+  EXPECT_EQ(healed.error().code(), Code::kCorruption);
+  EXPECT_NE(healed.error().message().find("says it is segment 3"), std::string::npos)
+      << healed.error().message();
+  std::filesystem::remove(Segment(open_segment_ + 1));
+  EXPECT_EQ(DumpOnDisk(), ingested_);
+}
+
 TEST_F(IndexHeal, AnIndexThatAgreesIsLeftAloneWithoutReadingSegments) {
   BuildArchive();
   // Nothing of a sealed segment but header and footer may be needed: break all between.

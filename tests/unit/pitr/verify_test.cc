@@ -131,6 +131,20 @@ TEST(Verify, EveryByteOfASealedSegmentIsCovered) {
   }
 }
 
+TEST(Verify, ACopyUnderTheNextNumberIsNoUnpublishedSegment) {
+  History history;
+  BuildFour(&history);
+  history.builder.Finish();
+  const uint64_t next = history.builder.segment_number() + 1;
+  std::filesystem::copy_file(history.builder.SegmentPath(1), history.builder.SegmentPath(next));
+  EXPECT_THAT(Findings(Verified(history)), HasSubstr("says it is segment 1 of source 'main'"));
+  std::ofstream(history.builder.SegmentPath(next), std::ios::trunc) << "no segment at all, this";
+  EXPECT_THAT(Findings(Verified(history)), HasSubstr(history.builder.SegmentPath(next)));
+  // What a daemon that has just created the file leaves for a moment.
+  std::filesystem::resize_file(history.builder.SegmentPath(next), 0);
+  EXPECT_EQ(Findings(Verified(history)), "");
+}
+
 TEST(Verify, LostSegmentFile) {
   History history;
   BuildFour(&history);
