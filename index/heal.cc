@@ -44,6 +44,13 @@ Status Healer::DropMissing(const std::vector<uint64_t>& numbers) {
   TM_ASSIGN_OR_RETURN(const std::vector<SegmentRecord> known, index.Segments(source));
   for (const SegmentRecord& segment : known) {
     if (present.contains(segment.header.number)) continue;
+    report.segments_lost.push_back(segment.header.number);
+    report.gtids_lost.Add(segment.gtids);
+    // What the new first segment's records say of commit times before it nothing vouches for any
+    // more: it is scanned anew, as a rebuild would. Forgotten first, so that a crash between leaves
+    // it to be scanned too.
+    if (!numbers.empty() && segment.header.number < numbers.front())
+      TM_RETURN_IF_ERROR(index.DropSegment(source, numbers.front()));
     TM_RETURN_IF_ERROR(index.DropSegment(source, segment.header.number));
   }
   return OkStatus();

@@ -101,6 +101,10 @@ struct HealReport {
   uint64_t segments_scanned = 0;
   uint64_t segments_current = 0;  // the index already agreed with them
   uint64_t raw_bytes_scanned = 0;
+  // The index knew these and their files are gone: nobody but a person can tell whether that was
+  // meant. The caller says so (never silent).
+  std::vector<uint64_t> segments_lost;
+  GtidSet gtids_lost;
 };
 
 // Brings the index of one source up to its segments: rescans those it lacks or knows less of than

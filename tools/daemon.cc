@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <condition_variable>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -28,6 +29,28 @@ class IndexingListener : public DurableListener {
  private:
   std::mutex mutex_;
   Index& index_;
+};
+
+// Rung by a worker that has finished; a signal handler cannot ring it, so nobody waits for it for long.
+class Bell {
+ public:
+  void Ring() {
+    {
+      std::lock_guard lock(mutex_);
+      rung_ = true;
+    }
+    condition_.notify_all();
+  }
+  void Wait(std::chrono::milliseconds at_most) {
+    std::unique_lock lock(mutex_);
+    condition_.wait_for(lock, at_most, [this] { return rung_; });
+    rung_ = false;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable condition_;
+  bool rung_ = false;
 };
 
 // One source at work.
@@ -94,7 +117,7 @@ Status Heal(Index& index, ArchiveDirectory& archive, const std::string& source) 
 }
 
 void WaitForEnd(ArchiveDirectory& archive, std::vector<std::unique_ptr<Worker>>& workers, bool once,
-                const std::atomic<int>& stop) {
+                const std::atomic<int>& stop, Bell& bell) {
   for (;;) {
     bool all_finished = true;
     for (auto& worker : workers) {
@@ -102,7 +125,7 @@ void WaitForEnd(ArchiveDirectory& archive, std::vector<std::unique_ptr<Worker>>&
       all_finished = all_finished && worker->finished;
     }
     if (stop != 0 || (once && all_finished)) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    bell.Wait(std::chrono::milliseconds(100));
   }
 }
 
@@ -115,6 +138,7 @@ Status RunDaemon(const DaemonConfig& config, const DaemonOptions& options,
   TM_ASSIGN_OR_RETURN(auto index, OpenOrRebuildIndex(archive));
   IndexingListener listener(*index);
 
+  Bell bell;
   std::vector<std::unique_ptr<Worker>> workers;
   for (const SourceConfig& source : config.sources) {
     auto worker = std::make_unique<Worker>();
@@ -127,13 +151,14 @@ Status RunDaemon(const DaemonConfig& config, const DaemonOptions& options,
     workers.push_back(std::move(worker));
   }
   for (auto& worker : workers)
-    worker->thread = std::thread([&worker = *worker, once = options.once] {
+    worker->thread = std::thread([&worker = *worker, once = options.once, &bell] {
       pthread_setname_np(pthread_self(), "tm-fetch");
       worker.result = once ? worker.archiver->RunOnce() : worker.archiver->Run();
       worker.finished = true;
+      bell.Ring();
     });
   spdlog::info("tidemarkd archives {} source(s) into {}", workers.size(), config.archive);
-  WaitForEnd(archive, workers, options.once, stop);
+  WaitForEnd(archive, workers, options.once, stop, bell);
   if (stop != 0) spdlog::info("stopping on signal {}", stop.load());
 
   Status result;

@@ -75,8 +75,7 @@ void PrintSource(const Json& json) {
   fmt::print("transactions  {}\n", FormatCount(json.at("transactions")));
   fmt::print("segments      {}, {} of binlog in {}{}\n", json.at("segments").get<uint64_t>(),
              FormatBytes(raw), FormatBytes(stored),
-             raw == 0 ? ""
-                      : " (" + Percent(stored, raw) + ")");
+             raw == 0 ? "" : " (" + Percent(stored, raw) + ")");
   fmt::print("commits       {} .. {}\n", text(json.at("first_commit")),
              text(json.at("last_commit")));
   fmt::print("archived      {}\n", ShortSet(coverage.at("archived").get<std::string>()));

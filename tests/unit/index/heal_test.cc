@@ -105,6 +105,18 @@ TEST_F(IndexHeal, ARebuildMakesRecordForRecordWhatIngestMade) {
   }
 }
 
+TEST_F(IndexHeal, LostLeadingSegmentsAreReportedAndTheIndexIsAsARebuildMakesIt) {
+  BuildArchive();
+  std::filesystem::remove(Segment(1));
+  const HealReport report = Must(Heal());
+  EXPECT_EQ(report.segments_lost, std::vector<uint64_t>{1});
+  EXPECT_EQ(report.gtids_lost, BuilderSet(1, 30));
+  const std::string healed = DumpOnDisk();
+  EXPECT_TRUE(Must(Heal()).segments_lost.empty());
+  Must(RebuildIndex(archive_, nullptr));
+  EXPECT_EQ(DumpOnDisk(), healed);
+}
+
 TEST_F(IndexHeal, ACopyUnderAnotherNumberIsRefusedAndChangesNothing) {
   BuildArchive();
   std::filesystem::copy_file(Segment(3), Segment(open_segment_ + 1));
