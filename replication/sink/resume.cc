@@ -18,6 +18,23 @@ ResumePoint After(const SegmentHeader& header, const GtidSet& gtids, uint64_t ra
   return resume;
 }
 
+// Every segment begins with magic and format description, its own or a copy. Nullopt if that does not read: then it is
+// `pitr verify` that has to tell, and archiving goes on.
+std::optional<uint32_t> FileCreated(ArchiveDirectory& archive, const std::string& path) {
+  auto reader = SegmentReader::Open(archive.files(), path);
+  if (!reader.ok()) return std::nullopt;
+  std::string header;
+  const Status read = (*reader)->ReadRaw({0, (*reader)->frames_begin()}, kBinlogMagicSize, kBinlogMagicSize + kEventHeaderSize,
+                                         [&](Bytes bytes) {
+                                           header.append(AsText(bytes));
+                                           return OkStatus();
+                                         });
+  if (!read.ok() || header.size() != kEventHeaderSize) return std::nullopt;
+  const EventHeader description = ReadEventHeader(AsBytes(header).data());
+  if (description.type != EventType::kFormatDescription) return std::nullopt;
+  return description.timestamp;
+}
+
 Result<SegmentFooter> FooterOf(ArchiveDirectory& archive, const std::string& source,
                                uint64_t number) {
   TM_ASSIGN_OR_RETURN(auto reader,
@@ -46,6 +63,7 @@ Result<Recovery> RecoverSource(ArchiveDirectory& archive, Clock& clock, const st
       const SegmentFooter& footer = (*reader)->footer();
       recovery.resume =
           After((*reader)->header(), footer.gtids, footer.raw_bytes, footer.commit_high_us);
+      recovery.resume.file_created = FileCreated(archive, path);
       return recovery;
     }
     int64_t commit_high_us = 0;
@@ -60,6 +78,7 @@ Result<Recovery> RecoverSource(ArchiveDirectory& archive, Clock& clock, const st
     const SegmentRecord& segment = recovered.contents.segment;
     recovery.resume =
         After(segment.header, segment.gtids, segment.raw_bytes, segment.commit_high_us);
+    recovery.resume.file_created = FileCreated(archive, path);
     recovery.sealed = std::move(recovered.contents);
     return recovery;
   }

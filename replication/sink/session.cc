@@ -42,7 +42,7 @@ Status Session::OnEvent(Bytes bytes, const ScannedEvent& event, SessionAction* a
   switch (event.role) {
     case EventRole::kHeartbeat: return OkStatus();
     case EventRole::kRotate: return OnRotate(bytes, event, action);
-    case EventRole::kFormatDescription: OnFormatDescription(bytes, event); return OkStatus();
+    case EventRole::kFormatDescription: return OnFormatDescription(bytes, event);
     case EventRole::kPreviousGtids:
       if (!head_.empty() && !MadeUpBySender(event.header)) {
         head_.append(AsText(bytes));
@@ -77,6 +77,7 @@ Status Session::OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* 
       action->seal_after = SealReason::kRotation;
       segment_.reset();
       resume_.place = {server_uuid_, rotate.next_file, 0};
+      resume_.file_created.reset();
     }
     return OkStatus();
   }
@@ -86,14 +87,22 @@ Status Session::OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* 
   return OkStatus();
 }
 
-void Session::OnFormatDescription(Bytes bytes, const ScannedEvent& event) {
+Status Session::OnFormatDescription(Bytes bytes, const ScannedEvent& event) {
+  stream_file_created_ = event.header.timestamp;
+  if (Have(kBinlogMagicSize) && resume_.file_created.value_or(stream_file_created_) != stream_file_created_)
+    return Status(Code::kDivergence,
+                  "the source's " + stream_file_ + " is not the file of that name in the archive: it was made at " +
+                      std::to_string(stream_file_created_) + " and ours at " + std::to_string(*resume_.file_created) +
+                      " (seconds since the epoch)",
+                  "the source's binary logs were reset; archive it under a new source name");
   format_description_ = AsText(bytes);
   head_.clear();
   // Only the file's own copy, met at the file's beginning, can open a native segment.
-  if (MadeUpBySender(event.header) || stream_position_ != kBinlogMagicSize) return;
+  if (MadeUpBySender(event.header) || stream_position_ != kBinlogMagicSize) return OkStatus();
   head_.assign(reinterpret_cast<const char*>(kBinlogMagic), kBinlogMagicSize);
   head_.append(AsText(bytes));
   stream_position_ += bytes.size();
+  return OkStatus();
 }
 
 // Where the event begins in the source's file. The sender may skip transactions we have; log_pos
@@ -152,7 +161,10 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
     resume_.executed.Add(event.finished->gtid);
     resume_.commit_high_us = std::max(resume_.commit_high_us, event.finished->immediate_commit_us);
   }
-  if (!in_transaction_) resume_.place = {server_uuid_, stream_file_, end};
+  if (!in_transaction_) {
+    resume_.place = {server_uuid_, stream_file_, end};
+    resume_.file_created = stream_file_created_;
+  }
   return OkStatus();
 }
 

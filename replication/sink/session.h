@@ -36,6 +36,9 @@ struct ResumePoint {
   SourcePlace place = {};
   uint64_t next_segment = 1;
   int64_t commit_high_us = 0;
+  // When the source made place.file, in seconds: its format description says so, every time. A file of that name made
+  // at another moment is another file: the binary logs were reset in between. Not known: nullopt.
+  std::optional<uint32_t> file_created = {};
 };
 
 struct SessionLimits {
@@ -88,7 +91,7 @@ class Session {
     uint64_t raw_bytes = 0;
   };
 
-  void OnFormatDescription(Bytes bytes, const ScannedEvent& event);
+  Status OnFormatDescription(Bytes bytes, const ScannedEvent& event);
   Status OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* action);
   Result<uint64_t> PlaceEvent(const ScannedEvent& event) const;
   Status Archive(Bytes bytes, const ScannedEvent& event, SessionAction* action);
@@ -104,6 +107,7 @@ class Session {
   std::string stream_file_;       // the file the sender is in
   uint64_t stream_position_ = 0;  // where its next event begins, unless it skips
   std::string format_description_;
+  uint32_t stream_file_created_ = 0;
   std::string head_;  // magic + FDE + Previous_gtids of stream_file_, until archived
   std::optional<OpenSegment> segment_;
   bool in_transaction_ = false;

@@ -71,6 +71,38 @@ TEST(ArchiveFaults, PurgedTransactionsAreAnErrorUntilAdoptedAndThenAGap) {
   daemon.ExpectVerified();
 }
 
+// The second history has the same shape as the first, byte for byte in length, and one transaction more.
+TEST(ArchiveFaults, RewoundSourceThatOvertookTheArchiveIsADivergence) {
+  auto primary = StartPrimary();
+  ASSERT_TRUE(primary);
+  const auto write_history = [&](int value) {
+    const std::string number = std::to_string(value);
+    return primary->Execute("RESET BINARY LOGS AND GTIDS; CREATE DATABASE d; CREATE TABLE d.t (a INT); FLUSH BINARY LOGS;"
+                            "INSERT INTO d.t VALUES (" + number + "); FLUSH BINARY LOGS; INSERT INTO d.t VALUES (" + number + ")");
+  };
+  ASSERT_TRUE(write_history(1).ok());
+  const GtidSet first_history = ExecutedOn(*primary);
+  Daemon daemon;
+  daemon.AddSource("main", *primary);
+  daemon.Start();
+  ASSERT_TRUE(daemon.WaitFor(first_history)) << daemon.LogTail();
+  EXPECT_EQ(daemon.Stop(), 0);
+
+  // A file's creation is known to the second: the histories must not begin in the same one.
+  const std::string second = primary->QueryValue("SELECT UNIX_TIMESTAMP()").value();
+  ASSERT_TRUE(testing::WaitUntil(
+      [&] { return primary->QueryValue("SELECT UNIX_TIMESTAMP()").value() != second; }, 5000));
+  ASSERT_TRUE(primary->Execute("DROP DATABASE d").ok());
+  ASSERT_TRUE(write_history(2).ok());
+  ASSERT_TRUE(primary->Execute("INSERT INTO d.t VALUES (3)").ok());
+  ASSERT_TRUE(first_history.Minus(ExecutedOn(*primary)).empty());
+  daemon.Start();
+  ASSERT_TRUE(daemon.WaitForError("divergence")) << daemon.LogTail();
+  EXPECT_EQ(daemon.Stop(), 0);
+  EXPECT_EQ(daemon.Archived(), first_history);
+  daemon.ExpectVerified();
+}
+
 TEST(ArchiveFaults, RewoundSourceIsADivergenceAndNothingIsMixed) {
   auto primary = StartPrimary();
   ASSERT_TRUE(primary);

@@ -215,6 +215,18 @@ TEST_F(ArchiverTest, ShorterFileIsADivergence) {
   EXPECT_THAT(status.message(), HasSubstr("binlog.000001"));
 }
 
+TEST_F(ArchiverTest, SourceWhoseFilesAreAllOlderThanOursIsADivergence) {
+  server_.Commit(1);
+  server_.Rotate();
+  server_.Commit(1);
+  ASSERT_TRUE(Life(files_, listener_, server_).Once().ok());
+  ModelServer reset;  // the same GTIDs, all in its first file
+  reset.Commit(2);
+  const Status status = Life(files_, listener_, reset).Once();
+  EXPECT_EQ(status.code(), Code::kDivergence);
+  EXPECT_THAT(status.message(), HasSubstr("binlog.000002"));
+}
+
 TEST_F(ArchiverTest, TransactionsStillBeingCommittedAreNoDivergence) {
   server_.Commit(5);
   ASSERT_TRUE(Life(files_, listener_, server_).Once().ok());

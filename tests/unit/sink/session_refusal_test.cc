@@ -193,5 +193,32 @@ TEST_F(SessionTest, CommitTimeHighNeverFalls) {
   EXPECT_EQ(session_->resume().commit_high_us, 1'900'000'000'000'000);
 }
 
+// The binary logs were reset, and what was written since has the same file, the same position and GTIDs that pass ours: only
+// the moment at which the file was made tells the two histories apart.
+TEST_F(SessionTest, AnotherFileOfTheSameNameIsADivergence) {
+  server_.Commit(2);
+  Start();
+  Connect();
+  FeedAll();
+  ResumePoint resume = session_->resume();
+  ASSERT_TRUE(resume.file_created.has_value());
+  const SourcePlace place = resume.place;
+  server_.Commit(1);
+
+  Start(resume);
+  segments_.clear();
+  Connect();
+  ASSERT_TRUE(Feed(server_.Dump(From(0, place.position))).ok()) << "the same file goes on";
+
+  resume.file_created = *resume.file_created - 1;
+  Start(resume);
+  segments_.clear();
+  Connect();
+  const Status status = Feed(server_.Dump(From(0, place.position)));
+  EXPECT_EQ(status.code(), Code::kDivergence);
+  EXPECT_THAT(status.message(), HasSubstr(place.file));
+  EXPECT_EQ(session_->resume().executed, resume.executed);
+}
+
 }  // namespace
 }  // namespace tidemark
