@@ -31,7 +31,8 @@ class IndexingListener : public DurableListener {
   Index& index_;
 };
 
-// Rung by a worker that has finished; a signal handler cannot ring it, so nobody waits for it for long.
+// Rung by a worker that has finished; a signal handler cannot ring it, so nobody waits for it for
+// long.
 class Bell {
  public:
   void Ring() {
@@ -111,8 +112,8 @@ Status Heal(Index& index, ArchiveDirectory& archive, const std::string& source) 
   TM_ASSIGN_OR_RETURN(HealReport report,
                       HealIndex(index, archive, source, [](const HealReport&) {}));
   if (!report.segments_lost.empty())
-    spdlog::warn("[{}] {} segment file(s) that the index knew are gone, and with them {}", source, report.segments_lost.size(),
-                 report.gtids_lost.ToString());
+    spdlog::warn("[{}] {} segment file(s) that the index knew are gone, and with them {}", source,
+                 report.segments_lost.size(), report.gtids_lost.ToString());
   if (report.segments_scanned > 0)
     spdlog::info("[{}] index brought up to date: {} segments read again, {} were current", source,
                  report.segments_scanned, report.segments_current);

@@ -1,4 +1,5 @@
-// The one table of exit codes (tools/README.md documents it; scripts depend on it: do not change values).
+// The one table of exit codes (tools/README.md documents it; scripts depend on it: do not change
+// values).
 #pragma once
 
 #include "replication/base/status.h"

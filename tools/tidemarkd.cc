@@ -1,6 +1,6 @@
 // tidemarkd --config FILE: parse, wire, run. What it does is in daemon.cc.
-#include <spdlog/spdlog.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
@@ -30,7 +30,8 @@ int main(int argc, char** argv) {
   tidemark::DaemonOptions options;
   bool check_only = false;
   app.add_option("--config", config_path, "configuration file (TOML)")->capture_default_str();
-  app.add_flag("--check-config", check_only, "read the configuration, say whether it is good, and exit");
+  app.add_flag("--check-config", check_only,
+               "read the configuration, say whether it is good, and exit");
   app.add_flag("--once", options.once, "archive what the sources have now, seal, and exit");
   app.set_version_flag("--version", TIDEMARK_VERSION);
   try {
@@ -42,8 +43,8 @@ int main(int argc, char** argv) {
   tidemark::Result<tidemark::DaemonConfig> config = tidemark::LoadDaemonConfig(config_path);
   if (!config.ok()) return Report(config.error());
   if (check_only) {
-    std::printf("%s is good: %zu source(s), archive %s\n", config_path.c_str(), config->sources.size(),
-                config->archive.c_str());
+    std::printf("%s is good: %zu source(s), archive %s\n", config_path.c_str(),
+                config->sources.size(), config->archive.c_str());
     return tidemark::kExitDone;
   }
   spdlog::set_default_logger(spdlog::stderr_logger_mt("tidemarkd"));

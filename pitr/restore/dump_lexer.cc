@@ -113,7 +113,8 @@ size_t DumpLexer::StepBetween(std::string_view rest) {
 }
 
 size_t DumpLexer::StepDelimiterLine(std::string_view rest) {
-  rest = rest.substr(0, kLookAhead);  // as much as there is for certain, wherever the pieces were cut
+  rest =
+      rest.substr(0, kLookAhead);  // as much as there is for certain, wherever the pieces were cut
   const size_t first =
       std::min(rest.find_first_not_of(" \t", sizeof("DELIMITER") - 1), rest.size());
   const size_t end = std::min(rest.find_first_of(" \t\r\n", first), rest.size());

@@ -107,11 +107,12 @@ Status ArchiveDirectory::CheckSourceName(const std::string& name) {
            c == '_' || c == '-';
   };
   if (!name.empty() && name.size() <= kSourceNameBytesMax && name[0] != '.' && name != "LOCK" &&
-      name != "index" && !name.starts_with("index.") && std::all_of(name.begin(), name.end(), allowed))
+      name != "index" && !name.starts_with("index.") &&
+      std::all_of(name.begin(), name.end(), allowed))
     return OkStatus();
-  return Status(
-      Code::kUsage, "'" + name + "' cannot be the name of a source",
-      "use 1 to 64 of A-Z a-z 0-9 . _ -, not beginning with a dot or 'index.', and neither 'index' nor 'LOCK'");
+  return Status(Code::kUsage, "'" + name + "' cannot be the name of a source",
+                "use 1 to 64 of A-Z a-z 0-9 . _ -, not beginning with a dot or 'index.', and "
+                "neither 'index' nor 'LOCK'");
 }
 
 Result<std::vector<std::string>> ArchiveDirectory::Sources() const {

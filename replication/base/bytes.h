@@ -1,8 +1,9 @@
-// Little-endian and big-endian reading and writing over memory, with a limit that cannot be crossed.
+// Little-endian and big-endian reading and writing over memory, with a limit that cannot be
+// crossed.
 //
-// ByteReader never throws and never reads past its span: the first read that does not fit turns `ok()` false, every
-// later read gives zero, and the caller asks once at the end. MySQL's wire and binlog integers are little-endian;
-// RocksDB keys of ours are big-endian, so that they sort.
+// ByteReader never throws and never reads past its span: the first read that does not fit turns
+// `ok()` false, every later read gives zero, and the caller asks once at the end. MySQL's wire and
+// binlog integers are little-endian; RocksDB keys of ours are big-endian, so that they sort.
 #pragma once
 
 #include <bit>
@@ -60,7 +61,8 @@ class ByteReader {
   void Skip(size_t size) { (void)Take(size); }
   Bytes Rest() { return Take(remaining()); }
 
-  // MySQL's length-encoded integer (protocol manual, "Protocol::LengthEncodedInteger"). 0xFB and 0xFF are errors here.
+  // MySQL's length-encoded integer (protocol manual, "Protocol::LengthEncodedInteger"). 0xFB and
+  // 0xFF are errors here.
   uint64_t PackedInteger() {
     uint8_t first = U8();
     if (first < 0xFB) return first;
@@ -116,8 +118,12 @@ class ByteWriter {
     return *this;
   }
   // 16-bit length, then the bytes; the text must be shorter than 65536.
-  ByteWriter& Text16(std::string_view text) { return U16(static_cast<uint16_t>(text.size())).Text(text); }
-  ByteWriter& Text32(std::string_view text) { return U32(static_cast<uint32_t>(text.size())).Text(text); }
+  ByteWriter& Text16(std::string_view text) {
+    return U16(static_cast<uint16_t>(text.size())).Text(text);
+  }
+  ByteWriter& Text32(std::string_view text) {
+    return U32(static_cast<uint32_t>(text.size())).Text(text);
+  }
 
  private:
   ByteWriter& Little(uint64_t value, size_t width) {

@@ -8,7 +8,9 @@
 
 namespace tidemark {
 
-uint32_t Crc32(uint32_t seed, Bytes bytes) { return libdeflate_crc32(seed, bytes.data(), bytes.size()); }
+uint32_t Crc32(uint32_t seed, Bytes bytes) {
+  return libdeflate_crc32(seed, bytes.data(), bytes.size());
+}
 
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
@@ -16,7 +18,8 @@ struct Sha256::State {
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
-  TM_CHECK(state_->context != nullptr && EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+  TM_CHECK(state_->context != nullptr &&
+           EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
 }
 Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;
@@ -44,7 +47,9 @@ Xxh64::Xxh64(Xxh64&&) noexcept = default;
 Xxh64& Xxh64::operator=(Xxh64&&) noexcept = default;
 
 void Xxh64::Reset() { TM_CHECK(XXH64_reset(state_->state, 0) == XXH_OK); }
-void Xxh64::Update(Bytes bytes) { TM_CHECK(XXH64_update(state_->state, bytes.data(), bytes.size()) == XXH_OK); }
+void Xxh64::Update(Bytes bytes) {
+  TM_CHECK(XXH64_update(state_->state, bytes.data(), bytes.size()) == XXH_OK);
+}
 uint64_t Xxh64::Digest() const { return XXH64_digest(state_->state); }
 
 std::string Hex(Bytes bytes) {

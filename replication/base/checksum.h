@@ -1,5 +1,6 @@
-// The three checksums Tidemark meets, each computed by a library: CRC-32 (MySQL's event checksum; libdeflate),
-// SHA-256 (a segment's raw bytes; OpenSSL) and XXH64 (zstd's frame checksum, RFC 8878 §3.1.1; xxHash).
+// The three checksums Tidemark meets, each computed by a library: CRC-32 (MySQL's event checksum;
+// libdeflate), SHA-256 (a segment's raw bytes; OpenSSL) and XXH64 (zstd's frame checksum, RFC 8878
+// §3.1.1; xxHash).
 #pragma once
 
 #include <array>
@@ -32,7 +33,8 @@ class Sha256 {
   std::unique_ptr<State> state_;
 };
 
-// Incremental XXH64 with seed 0; zstd stores the low 32 bits of it, little-endian, behind each checksummed frame.
+// Incremental XXH64 with seed 0; zstd stores the low 32 bits of it, little-endian, behind each
+// checksummed frame.
 class Xxh64 {
  public:
   Xxh64();

@@ -19,7 +19,8 @@ Status ErrnoStatus(int error, const std::string& what, const std::string& path) 
   if (error == ENOSPC || error == EDQUOT) code = Code::kDiskFull;
   if (error == ENOENT) code = Code::kNotFound;
   Status status(code, "cannot " + what + " " + path + ": " + std::strerror(error));
-  if (code == Code::kDiskFull) return std::move(status).WithHint("free space on the file system that holds " + path);
+  if (code == Code::kDiskFull)
+    return std::move(status).WithHint("free space on the file system that holds " + path);
   return status;
 }
 
@@ -43,7 +44,8 @@ class PosixFile : public File {
     size_t done = 0;
     while (done < buffer.size()) {
       ssize_t got = Retried([&] {
-        return ::pread(descriptor_, buffer.data() + done, buffer.size() - done, static_cast<off_t>(offset + done));
+        return ::pread(descriptor_, buffer.data() + done, buffer.size() - done,
+                       static_cast<off_t>(offset + done));
       });
       if (got < 0) return ErrnoStatus(errno, "read", path_);
       if (got == 0) break;
@@ -54,8 +56,9 @@ class PosixFile : public File {
 
   Status Append(Bytes bytes) override {
     while (!bytes.empty()) {
-      ssize_t put =
-          Retried([&] { return ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(end_)); });
+      ssize_t put = Retried([&] {
+        return ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(end_));
+      });
       if (put < 0) return ErrnoStatus(errno, "write to", path_);
       bytes = bytes.subspan(static_cast<size_t>(put));
       end_ += static_cast<uint64_t>(put);
@@ -71,7 +74,8 @@ class PosixFile : public File {
   }
 
   Status DataSync() override {
-    if (Retried([&] { return ::fdatasync(descriptor_); }) != 0) return ErrnoStatus(errno, "make durable", path_);
+    if (Retried([&] { return ::fdatasync(descriptor_); }) != 0)
+      return ErrnoStatus(errno, "make durable", path_);
     return OkStatus();
   }
 
@@ -137,13 +141,16 @@ class Posix : public FileSystem {
     if (path.empty() || IsDirectory(path)) return OkStatus();
     std::string parent = Parent(path);
     if (parent != path) TM_RETURN_IF_ERROR(CreateDirectories(parent));
-    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return ErrnoStatus(errno, "create", path);
-    if (!IsDirectory(path)) return Status(Code::kIo, "cannot create " + path + ": something else has that name");
+    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+      return ErrnoStatus(errno, "create", path);
+    if (!IsDirectory(path))
+      return Status(Code::kIo, "cannot create " + path + ": something else has that name");
     return SyncDirectory(parent);
   }
 
   Status SyncDirectory(const std::string& path) override {
-    int descriptor = Retried([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+    int descriptor =
+        Retried([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
     if (descriptor < 0) return ErrnoStatus(errno, "open", path);
     int result = Retried([&] { return ::fsync(descriptor); });
     int error = errno;
@@ -164,21 +171,26 @@ class Posix : public FileSystem {
 
   Result<uint64_t> FreeBytes(const std::string& path) override {
     struct statvfs info {};
-    if (::statvfs(path.c_str(), &info) != 0) return ErrnoStatus(errno, "stat the file system of", path);
+    if (::statvfs(path.c_str(), &info) != 0)
+      return ErrnoStatus(errno, "stat the file system of", path);
     return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
   }
 
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override {
-    int descriptor = Retried([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); });
+    int descriptor = Retried(
+        [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); });
     if (descriptor < 0) return ErrnoStatus(errno, "open", path);
     auto lock = std::make_unique<PosixLock>(descriptor);
-    // Locks of the open file description: they end with the process, exclude our own other openings too, and can be
-    // asked for without being taken.
+    // Locks of the open file description: they end with the process, exclude our own other openings
+    // too, and can be asked for without being taken.
     struct flock whole = WholeFile(F_WRLCK);
     if (::fcntl(descriptor, F_OFD_SETLK, &whole) != 0) {
       if (errno != EAGAIN && errno != EACCES) return ErrnoStatus(errno, "lock", path);
-      return Status(Code::kLocked, path + " is held by another process (pid " + std::to_string(PidIn(descriptor)) + ")",
-                    "one tidemarkd writes an archive; stop the other one, or give this one a directory of its own");
+      return Status(
+          Code::kLocked,
+          path + " is held by another process (pid " + std::to_string(PidIn(descriptor)) + ")",
+          "one tidemarkd writes an archive; stop the other one, or give this one a directory of "
+          "its own");
     }
     std::string pid = std::to_string(::getpid()) + "\n";
     if (::ftruncate(descriptor, 0) != 0 || ::pwrite(descriptor, pid.data(), pid.size(), 0) < 0)
@@ -187,7 +199,8 @@ class Posix : public FileSystem {
   }
 
   int64_t LockHolder(const std::string& path) override {
-    int descriptor = Retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW); });
+    int descriptor =
+        Retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW); });
     if (descriptor < 0) return 0;
     struct flock whole = WholeFile(F_RDLCK);
     const bool held = ::fcntl(descriptor, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
@@ -229,15 +242,18 @@ Result<std::string> ReadSmallFile(FileSystem& files, const std::string& path, ui
   TM_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kRead));
   TM_ASSIGN_OR_RETURN(uint64_t size, file->Size());
   if (size > bytes_max)
-    return Status(Code::kCorruption, path + " has " + std::to_string(size) + " bytes, more than the " +
-                                         std::to_string(bytes_max) + " it may have");
+    return Status(Code::kCorruption, path + " has " + std::to_string(size) +
+                                         " bytes, more than the " + std::to_string(bytes_max) +
+                                         " it may have");
   std::string contents(size, '\0');
-  TM_ASSIGN_OR_RETURN(size_t got, file->ReadAt(0, {reinterpret_cast<uint8_t*>(contents.data()), contents.size()}));
+  TM_ASSIGN_OR_RETURN(
+      size_t got, file->ReadAt(0, {reinterpret_cast<uint8_t*>(contents.data()), contents.size()}));
   contents.resize(got);
   return contents;
 }
 
-Status WriteSmallFileDurably(FileSystem& files, const std::string& path, std::string_view contents) {
+Status WriteSmallFileDurably(FileSystem& files, const std::string& path,
+                             std::string_view contents) {
   std::string temporary = path + ".new";
   if (files.Exists(temporary)) TM_RETURN_IF_ERROR(files.Remove(temporary));
   const Status written = [&]() -> Status {
@@ -251,7 +267,9 @@ Status WriteSmallFileDurably(FileSystem& files, const std::string& path, std::st
   }
   TM_RETURN_IF_ERROR(files.Rename(temporary, path));
   size_t slash = path.rfind('/');
-  return files.SyncDirectory(slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash));
+  return files.SyncDirectory(slash == std::string::npos ? "."
+                             : slash == 0               ? "/"
+                                                        : path.substr(0, slash));
 }
 
 std::string JoinPath(std::string_view directory, std::string_view name) {

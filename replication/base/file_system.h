@@ -1,9 +1,11 @@
-// Files as Tidemark needs them: append, read at an offset, make durable. An interface, so that the simulator can lose
-// unsynced data, tear writes and fill disks; `PosixFileSystem()` is the real one.
+// Files as Tidemark needs them: append, read at an offset, make durable. An interface, so that the
+// simulator can lose unsynced data, tear writes and fill disks; `PosixFileSystem()` is the real
+// one.
 //
-// Every error is a Status that names the path: kDiskFull for ENOSPC and EDQUOT, kNotFound for ENOENT, kLocked for a lock
-// somebody else holds, kIo for the rest. EINTR is retried inside. A File is used by one thread at a time, except that
-// DataSync may run beside Append. After a failed DataSync the file's unsynced contents are unknown: reopen and recover.
+// Every error is a Status that names the path: kDiskFull for ENOSPC and EDQUOT, kNotFound for
+// ENOENT, kLocked for a lock somebody else holds, kIo for the rest. EINTR is retried inside. A File
+// is used by one thread at a time, except that DataSync may run beside Append. After a failed
+// DataSync the file's unsynced contents are unknown: reopen and recover.
 #pragma once
 
 #include <cstdint>
@@ -41,12 +43,15 @@ class FileSystem {
   virtual Result<std::vector<std::string>> List(const std::string& directory) = 0;  // names, sorted
   virtual bool Exists(const std::string& path) = 0;
   virtual bool IsDirectory(const std::string& path) = 0;
-  virtual Status CreateDirectories(const std::string& path) = 0;  // with parents, mode 0700; fsyncs the parents
-  virtual Status SyncDirectory(const std::string& path) = 0;      // makes created, renamed and removed names durable
+  virtual Status CreateDirectories(
+      const std::string& path) = 0;  // with parents, mode 0700; fsyncs the parents
+  virtual Status SyncDirectory(
+      const std::string& path) = 0;  // makes created, renamed and removed names durable
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
   virtual Status Remove(const std::string& path) = 0;
   virtual Result<uint64_t> FreeBytes(const std::string& path) = 0;
-  // Takes an exclusive advisory lock on `path` (created if absent) without waiting; writes our pid into it.
+  // Takes an exclusive advisory lock on `path` (created if absent) without waiting; writes our pid
+  // into it.
   virtual Result<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
   // The process that holds that lock, 0 if none does. Takes nothing.
   virtual int64_t LockHolder(const std::string& path) {

@@ -1,5 +1,6 @@
 // The binary log's fixed facts: magic, event header, event types, flags, limits.
-// Source of facts: MySQL 9.7 libs/mysql/binlog/event/{binlog_event.h,control_events.h,rows_event.h}.
+// Source of facts: MySQL 9.7
+// libs/mysql/binlog/event/{binlog_event.h,control_events.h,rows_event.h}.
 #pragma once
 
 #include <cstdint>
@@ -52,7 +53,8 @@ enum class EventType : uint8_t {
 };
 
 inline constexpr uint16_t kEventFlagBinlogInUse = 0x1;
-inline constexpr uint16_t kEventFlagArtificial = 0x20;  // made up by the sender, not in the source's file
+inline constexpr uint16_t kEventFlagArtificial =
+    0x20;  // made up by the sender, not in the source's file
 inline constexpr uint16_t kEventFlagIgnorable = 0x80;
 
 enum class ChecksumAlgorithm : uint8_t { kOff = 0, kCrc32 = 1 };

@@ -1,7 +1,8 @@
 // One global transaction identifier: source UUID, optional tag, number. Pure values.
 //
-// Text (MySQL manual, "GTID Format and Storage"): UUID:NUMBER or UUID:TAG:NUMBER, UUID as 8-4-4-4-12 hex digits (any
-// case in, lower case out), TAG 1 to 32 of [a-z_][a-z0-9_]* (upper case is folded), NUMBER 1 .. 2^63-2.
+// Text (MySQL manual, "GTID Format and Storage"): UUID:NUMBER or UUID:TAG:NUMBER, UUID as
+// 8-4-4-4-12 hex digits (any case in, lower case out), TAG 1 to 32 of [a-z_][a-z0-9_]* (upper case
+// is folded), NUMBER 1 .. 2^63-2.
 #pragma once
 
 #include <array>
@@ -26,7 +27,8 @@ struct Uuid {
   auto operator<=>(const Uuid&) const = default;
 };
 
-// What MySQL calls a TSID: the namespace in which numbers count. An empty tag means untagged, and sorts first.
+// What MySQL calls a TSID: the namespace in which numbers count. An empty tag means untagged, and
+// sorts first.
 struct Tsid {
   Uuid uuid;
   std::string tag;
@@ -39,7 +41,8 @@ struct Gtid {
   Tsid tsid;
   int64_t gno = 0;
 
-  static Result<Gtid> Parse(std::string_view text);  // surrounding blanks are ignored; kUsage on error
+  static Result<Gtid> Parse(
+      std::string_view text);  // surrounding blanks are ignored; kUsage on error
   std::string ToString() const;
   auto operator<=>(const Gtid&) const = default;
 };

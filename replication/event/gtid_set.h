@@ -1,5 +1,6 @@
-// A set of GTIDs: for each TSID an ordered list of disjoint, non-adjacent closed intervals. A value type; the algebra
-// agrees with the server's GTID_SUBSET and GTID_SUBTRACT (property-tested against a real one).
+// A set of GTIDs: for each TSID an ordered list of disjoint, non-adjacent closed intervals. A value
+// type; the algebra agrees with the server's GTID_SUBSET and GTID_SUBTRACT (property-tested against
+// a real one).
 #pragma once
 
 #include <cstdint>
@@ -24,14 +25,16 @@ class GtidSet {
   using Intervals = std::vector<GnoInterval>;
   using Map = std::map<Tsid, Intervals>;
 
-  // MySQL's text form: UUID[:TAG]:N[-M][:N[-M]|:TAG:N…]…[, …], blanks and newlines allowed between tokens, empty
-  // string = empty set, an interval whose end precedes its start is empty, overlapping ones merge. kUsage on error.
+  // MySQL's text form: UUID[:TAG]:N[-M][:N[-M]|:TAG:N…]…[, …], blanks and newlines allowed between
+  // tokens, empty string = empty set, an interval whose end precedes its start is empty,
+  // overlapping ones merge. kUsage on error.
   static Result<GtidSet> Parse(std::string_view text);
-  // The server's binary form, untagged and tagged (sql/rpl_gtid_set.cc, Gtid_set::encode), as in Previous_gtids and
-  // COM_BINLOG_DUMP_GTID. kCorruption on error; the whole span must be used.
+  // The server's binary form, untagged and tagged (sql/rpl_gtid_set.cc, Gtid_set::encode), as in
+  // Previous_gtids and COM_BINLOG_DUMP_GTID. kCorruption on error; the whole span must be used.
   static Result<GtidSet> Decode(Bytes bytes);
-  std::string Encode() const;    // untagged form unless a tag is present, as the server does
-  std::string ToString() const;  // canonical: as @@gtid_executed prints it, but on one line: "uuid:1-5:7,uuid2:1"
+  std::string Encode() const;  // untagged form unless a tag is present, as the server does
+  std::string ToString()
+      const;  // canonical: as @@gtid_executed prints it, but on one line: "uuid:1-5:7,uuid2:1"
 
   bool empty() const { return map_.empty(); }
   uint64_t Count() const;  // saturates at UINT64_MAX

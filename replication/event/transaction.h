@@ -1,4 +1,5 @@
-// What is known of one transaction after its last event has been seen: identity, times, place, tables touched.
+// What is known of one transaction after its last event has been seen: identity, times, place,
+// tables touched.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +10,9 @@
 
 namespace tidemark {
 
-inline constexpr size_t kDdlStatementBytesMax = 512;       // of a DDL statement's text we keep this much
-inline constexpr size_t kTablesPerTransactionMax = 256;    // further tables are counted in tables_omitted
+inline constexpr size_t kDdlStatementBytesMax = 512;  // of a DDL statement's text we keep this much
+inline constexpr size_t kTablesPerTransactionMax =
+    256;  // further tables are counted in tables_omitted
 
 struct TableTouch {
   std::string schema;
@@ -36,13 +38,14 @@ struct Transaction {
   int64_t original_commit_us = 0;   // on the server where it was first committed
   int64_t last_committed = 0;
   int64_t sequence_number = 0;
-  uint64_t begin_offset = 0;   // of its Gtid event in the raw stream the scanner was fed
-  uint64_t end_offset = 0;     // behind its last event
+  uint64_t begin_offset = 0;    // of its Gtid event in the raw stream the scanner was fed
+  uint64_t end_offset = 0;      // behind its last event
   uint32_t source_end_pos = 0;  // log_pos of its last event
   bool compressed = false;      // came as a Transaction_payload
   std::vector<TableTouch> tables;
   uint64_t tables_omitted = 0;
-  // kDdl, and kRows that begin with CREATE TABLE … SELECT: the session's default schema; at most kDdlStatementBytesMax.
+  // kDdl, and kRows that begin with CREATE TABLE … SELECT: the session's default schema; at most
+  // kDdlStatementBytesMax.
   std::string ddl_schema;
   std::string ddl_statement;
 

@@ -18,14 +18,14 @@ ResumePoint After(const SegmentHeader& header, const GtidSet& gtids, uint64_t ra
   return resume;
 }
 
-// Every segment begins with magic and format description, its own or a copy. Nullopt if that does not read: then it is
-// `pitr verify` that has to tell, and archiving goes on.
+// Every segment begins with magic and format description, its own or a copy. Nullopt if that does
+// not read: then it is `pitr verify` that has to tell, and archiving goes on.
 std::optional<uint32_t> FileCreated(ArchiveDirectory& archive, const std::string& path) {
   auto reader = SegmentReader::Open(archive.files(), path);
   if (!reader.ok()) return std::nullopt;
   std::string header;
-  const Status read = (*reader)->ReadRaw({0, (*reader)->frames_begin()}, kBinlogMagicSize, kBinlogMagicSize + kEventHeaderSize,
-                                         [&](Bytes bytes) {
+  const Status read = (*reader)->ReadRaw({0, (*reader)->frames_begin()}, kBinlogMagicSize,
+                                         kBinlogMagicSize + kEventHeaderSize, [&](Bytes bytes) {
                                            header.append(AsText(bytes));
                                            return OkStatus();
                                          });

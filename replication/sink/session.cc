@@ -89,11 +89,13 @@ Status Session::OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* 
 
 Status Session::OnFormatDescription(Bytes bytes, const ScannedEvent& event) {
   stream_file_created_ = event.header.timestamp;
-  if (Have(kBinlogMagicSize) && resume_.file_created.value_or(stream_file_created_) != stream_file_created_)
+  if (Have(kBinlogMagicSize) &&
+      resume_.file_created.value_or(stream_file_created_) != stream_file_created_)
     return Status(Code::kDivergence,
-                  "the source's " + stream_file_ + " is not the file of that name in the archive: it was made at " +
-                      std::to_string(stream_file_created_) + " and ours at " + std::to_string(*resume_.file_created) +
-                      " (seconds since the epoch)",
+                  "the source's " + stream_file_ +
+                      " is not the file of that name in the archive: it was made at " +
+                      std::to_string(stream_file_created_) + " and ours at " +
+                      std::to_string(*resume_.file_created) + " (seconds since the epoch)",
                   "the source's binary logs were reset; archive it under a new source name");
   format_description_ = AsText(bytes);
   head_.clear();

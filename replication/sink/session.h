@@ -36,8 +36,9 @@ struct ResumePoint {
   SourcePlace place = {};
   uint64_t next_segment = 1;
   int64_t commit_high_us = 0;
-  // When the source made place.file, in seconds: its format description says so, every time. A file of that name made
-  // at another moment is another file: the binary logs were reset in between. Not known: nullopt.
+  // When the source made place.file, in seconds: its format description says so, every time. A file
+  // of that name made at another moment is another file: the binary logs were reset in between. Not
+  // known: nullopt.
   std::optional<uint32_t> file_created = {};
 };
 

@@ -235,13 +235,15 @@ Status SourceArchiver::CheckPlace(const SourceFacts& facts, DumpRequest* request
     request->position = std::max<uint64_t>(place.position, kBinlogMagicSize);
     return OkStatus();
   }
-  // Purged files are older than all that are listed. One that is newer was never on this source as it is now.
+  // Purged files are older than all that are listed. One that is newer was never on this source as
+  // it is now.
   const auto older = [](const std::string& a, const std::string& b) {
     return a.size() != b.size() ? a.size() < b.size() : a < b;
   };
   if (!place.file.empty() && !facts.binlogs.empty() && older(facts.binlogs.back().name, place.file))
     return Status(Code::kDivergence,
-                  "source " + options_.source + " writes " + facts.binlogs.back().name + ", but the archive goes up to " + place.file,
+                  "source " + options_.source + " writes " + facts.binlogs.back().name +
+                      ", but the archive goes up to " + place.file,
                   "the source's binary logs were reset; archive it under a new source name");
   return OkStatus();
 }

@@ -20,9 +20,9 @@ struct DumpRequest {
   GtidSet exclude;           // what we have: the source sends everything else
   bool by_position = false;  // instead: `file` from `position` on, whatever its GTIDs
   // Where to begin. Needed by_position, where the position must fit 32 bits (COM_BINLOG_DUMP has no
-  // more). Otherwise optional: empty lets the source search the file that holds the first transaction
-  // outside `exclude`, with a name it begins there and leaves out `exclude` all the same
-  // (sql/rpl_binlog_sender.cc, check_start_file).
+  // more). Otherwise optional: empty lets the source search the file that holds the first
+  // transaction outside `exclude`, with a name it begins there and leaves out `exclude` all the
+  // same (sql/rpl_binlog_sender.cc, check_start_file).
   std::string file;
   uint64_t position = 4;
   bool non_blocking = false;  // end the stream at the source's end instead of waiting for more

@@ -56,7 +56,8 @@ Result<SourceFacts> GatherFacts(Connection& connection) {
   TM_ASSIGN_OR_RETURN(
       QueryResult answer,
       connection.Query("SELECT @@GLOBAL.server_uuid AS uuid, @@GLOBAL.server_id AS id,"
-                       " @@GLOBAL.gtid_owned AS owned, @@GLOBAL.gtid_executed AS executed, @@GLOBAL.gtid_purged AS purged"));
+                       " @@GLOBAL.gtid_owned AS owned, @@GLOBAL.gtid_executed AS executed, "
+                       "@@GLOBAL.gtid_purged AS purged"));
   if (answer.rows.size() != 1) {
     return Status(Code::kSourceRefused, "source " + endpoint + " did not say who it is");
   }

@@ -1,5 +1,6 @@
-// The ceiling for anything that archives through libmysqlclient: a bare mysql_binlog_fetch loop, the events thrown away.
-// bare_fetch SOCKET: reads everything root@SOCKET has, by GTID from the empty set, and prints bytes and events.
+// The ceiling for anything that archives through libmysqlclient: a bare mysql_binlog_fetch loop,
+// the events thrown away. bare_fetch SOCKET: reads everything root@SOCKET has, by GTID from the
+// empty set, and prints bytes and events.
 #include <mysql.h>
 
 #include <cstdio>
@@ -24,8 +25,11 @@ int main(int argc, char** argv) {
   unsigned long packet_max = 1ul << 30;
   mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
   mysql_options(mysql, MYSQL_OPT_MAX_ALLOWED_PACKET, &packet_max);
-  if (mysql_real_connect(mysql, nullptr, "root", "", nullptr, 0, argv[1], 0) == nullptr) return Fail(mysql, "connect");
-  if (mysql_query(mysql, "SET @source_binlog_checksum='CRC32', @master_binlog_checksum='CRC32'") != 0) return Fail(mysql, "set");
+  if (mysql_real_connect(mysql, nullptr, "root", "", nullptr, 0, argv[1], 0) == nullptr)
+    return Fail(mysql, "connect");
+  if (mysql_query(mysql, "SET @source_binlog_checksum='CRC32', @master_binlog_checksum='CRC32'") !=
+      0)
+    return Fail(mysql, "set");
 
   MYSQL_RPL rpl{};
   char file[] = "";

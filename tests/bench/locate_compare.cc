@@ -1,5 +1,6 @@
-// locate_compare ARCHIVE_DIR TRANSACTIONS: writes an archive of that many transactions through the real segment writer and
-// index, then measures look-ups by GTID and by time at random places, warm, in one process: median, p99, maximum.
+// locate_compare ARCHIVE_DIR TRANSACTIONS: writes an archive of that many transactions through the
+// real segment writer and index, then measures look-ups by GTID and by time at random places, warm,
+// in one process: median, p99, maximum.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -28,7 +29,9 @@ void Check(const Status& status) {
   std::exit(1);
 }
 
-double Seconds(Time::time_point since) { return std::chrono::duration<double>(Time::now() - since).count(); }
+double Seconds(Time::time_point since) {
+  return std::chrono::duration<double>(Time::now() - since).count();
+}
 
 void Build(const std::string& root, int64_t transactions) {
   ArchiveBuilder::Options options;
@@ -58,15 +61,16 @@ void Measure(const char* what, int64_t transactions, Lookup lookup) {
     const int64_t found = lookup(number);
     const double took = 1e3 * Seconds(begun);
     if (found != number) {
-      std::fprintf(stderr, "locate_compare: %s of transaction %lld found %lld\n", what, static_cast<long long>(number),
-                   static_cast<long long>(found));
+      std::fprintf(stderr, "locate_compare: %s of transaction %lld found %lld\n", what,
+                   static_cast<long long>(number), static_cast<long long>(found));
       std::exit(1);
     }
     if (i >= kWarmUp) milliseconds.push_back(took);
   }
   std::sort(milliseconds.begin(), milliseconds.end());
-  std::printf("| %11lld | by %-4s | %6.2f ms | %6.2f ms | %6.2f ms |\n", static_cast<long long>(transactions), what,
-              milliseconds[milliseconds.size() / 2], milliseconds[milliseconds.size() * 99 / 100], milliseconds.back());
+  std::printf("| %11lld | by %-4s | %6.2f ms | %6.2f ms | %6.2f ms |\n",
+              static_cast<long long>(transactions), what, milliseconds[milliseconds.size() / 2],
+              milliseconds[milliseconds.size() * 99 / 100], milliseconds.back());
 }
 
 }  // namespace
@@ -88,9 +92,12 @@ int main(int argc, char** argv) {
   }
   Result<uint64_t> index = (*view)->index().SizeOnDisk();
   if (!index.ok()) Check(index.error());
-  std::printf("%lld transactions, %.0f MB of binlog in %.0f MB, written in %.1f s; index %.2f MB = %.3f %% of the archive\n\n",
-              static_cast<long long>(transactions), static_cast<double>(raw) / 1e6, static_cast<double>(stored) / 1e6, build_s,
-              static_cast<double>(*index) / 1e6, 100 * static_cast<double>(*index) / static_cast<double>(stored));
+  std::printf(
+      "%lld transactions, %.0f MB of binlog in %.0f MB, written in %.1f s; index %.2f MB = %.3f %% "
+      "of the archive\n\n",
+      static_cast<long long>(transactions), static_cast<double>(raw) / 1e6,
+      static_cast<double>(stored) / 1e6, build_s, static_cast<double>(*index) / 1e6,
+      100 * static_cast<double>(*index) / static_cast<double>(stored));
   std::printf("| transactions | look-up | median | p99 | worst |\n|---|---|---|---|---|\n");
 
   // A new Locator for each look-up: nothing decoded by the one before helps.
@@ -100,7 +107,8 @@ int main(int argc, char** argv) {
     return found->transaction.gtid.gno;
   });
   Measure("time", transactions, [&](int64_t number) {
-    Result<std::optional<Located>> found = Locator(**view).FindFirstPast(kFirstCommitUs + number * kCommitStepUs - 1);
+    Result<std::optional<Located>> found =
+        Locator(**view).FindFirstPast(kFirstCommitUs + number * kCommitStepUs - 1);
     if (!found.ok()) Check(found.error());
     return found->has_value() ? (*found)->transaction.gtid.gno : 0;
   });

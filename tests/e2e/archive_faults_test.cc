@@ -71,14 +71,18 @@ TEST(ArchiveFaults, PurgedTransactionsAreAnErrorUntilAdoptedAndThenAGap) {
   daemon.ExpectVerified();
 }
 
-// The second history has the same shape as the first, byte for byte in length, and one transaction more.
+// The second history has the same shape as the first, byte for byte in length, and one transaction
+// more.
 TEST(ArchiveFaults, RewoundSourceThatOvertookTheArchiveIsADivergence) {
   auto primary = StartPrimary();
   ASSERT_TRUE(primary);
   const auto write_history = [&](int value) {
     const std::string number = std::to_string(value);
-    return primary->Execute("RESET BINARY LOGS AND GTIDS; CREATE DATABASE d; CREATE TABLE d.t (a INT); FLUSH BINARY LOGS;"
-                            "INSERT INTO d.t VALUES (" + number + "); FLUSH BINARY LOGS; INSERT INTO d.t VALUES (" + number + ")");
+    return primary->Execute(
+        "RESET BINARY LOGS AND GTIDS; CREATE DATABASE d; CREATE TABLE d.t (a INT); FLUSH BINARY "
+        "LOGS;"
+        "INSERT INTO d.t VALUES (" +
+        number + "); FLUSH BINARY LOGS; INSERT INTO d.t VALUES (" + number + ")");
   };
   ASSERT_TRUE(write_history(1).ok());
   const GtidSet first_history = ExecutedOn(*primary);

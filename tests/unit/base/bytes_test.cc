@@ -7,7 +7,14 @@ namespace {
 
 TEST(ByteReader, ReadsLittleAndBigEndian) {
   std::string bytes;
-  ByteWriter(&bytes).U8(7).U16(0x1234).U32(0xDEADBEEF).U64(0x0102030405060708).U32Big(1).U64Big(2).Text16("ab");
+  ByteWriter(&bytes)
+      .U8(7)
+      .U16(0x1234)
+      .U32(0xDEADBEEF)
+      .U64(0x0102030405060708)
+      .U32Big(1)
+      .U64Big(2)
+      .Text16("ab");
   EXPECT_EQ(bytes.substr(1, 2), "\x34\x12");
   ByteReader reader(AsBytes(bytes));
   EXPECT_EQ(reader.U8(), 7);

@@ -39,7 +39,8 @@ TEST(PosixFileSystem, ErrorsNameThePathAndTheClass) {
   EXPECT_EQ(missing.error().code(), Code::kNotFound);
   EXPECT_NE(missing.error().message().find(path), std::string::npos);
   ASSERT_TRUE(WriteSmallFileDurably(Files(), path, "x").ok());
-  EXPECT_EQ(Files().Open(path, OpenMode::kCreateNew).error().code(), Code::kIo) << "kCreateNew must not reuse a file";
+  EXPECT_EQ(Files().Open(path, OpenMode::kCreateNew).error().code(), Code::kIo)
+      << "kCreateNew must not reuse a file";
 }
 
 TEST(PosixFileSystem, DoesNotFollowASymbolicLinkNorOpenADevice) {

@@ -309,7 +309,9 @@ std::vector<std::string> Items(const std::string& text, size_t piece) {
 TEST(DumpLexerTest, CutsTheSameInPiecesOfAnySize) {
   for (const std::string& text :
        {Golden("multi_line"), Golden("off"),
-        std::string("a 'x\\'; \\\\' ; -- c\n# d\n/* e */ f;/**/ 'unfinished ;")}) {
+        std::string("a 'x\\'; \\\\' ; -- c\n# d\n/* e */ f;/**/ 'unfinished ;"),
+        // Found by mysqldump_fuzz: a delimiter longer than any that is kept.
+        "a; b; c;\nDELIMITER ;" + std::string(100, '-') + "\nd; e;-----------\nf"}) {
     const std::vector<std::string> whole = Items(text, text.size());
     EXPECT_GT(whole.size(), 3u);
     for (size_t piece = 1; piece < 140; ++piece)

@@ -193,8 +193,8 @@ TEST_F(SessionTest, CommitTimeHighNeverFalls) {
   EXPECT_EQ(session_->resume().commit_high_us, 1'900'000'000'000'000);
 }
 
-// The binary logs were reset, and what was written since has the same file, the same position and GTIDs that pass ours: only
-// the moment at which the file was made tells the two histories apart.
+// The binary logs were reset, and what was written since has the same file, the same position and
+// GTIDs that pass ours: only the moment at which the file was made tells the two histories apart.
 TEST_F(SessionTest, AnotherFileOfTheSameNameIsADivergence) {
   server_.Commit(2);
   Start();
