@@ -25,22 +25,32 @@ Result<std::unique_ptr<ArchiveView>> Context::OpenView() const {
   return ArchiveView::Open(PosixFileSystem(), path, source);
 }
 
+Result<std::vector<std::string>> Context::SourceNames(
+    const ArchiveDirectory& archive_directory) const {
+  if (source.empty()) return archive_directory.Sources();
+  return std::vector<std::string>{source};
+}
+
 void TargetFlags::AddTo(CLI::App& command) {
   auto* group = command.add_option_group("target", "Exactly one of");
-  group->add_option("--before-gtid", before_gtid, "stop right before this transaction")
-      ->type_name("GTID");
-  group->add_option("--through-gtid", through_gtid, "stop right after this transaction")
-      ->type_name("GTID");
-  group
-      ->add_option("--before-time", before_time,
-                   "the last state before this moment (RFC 3339 with a zone)")
-      ->type_name("TIME");
-  group
-      ->add_option("--through-time", through_time,
-                   "the state including this moment (RFC 3339 with a zone)")
-      ->type_name("TIME");
-  group->add_flag("--latest", latest, "everything the archive has");
+  AddOptions(*group);
   group->require_option(1);
+}
+
+void TargetFlags::AddOptions(CLI::App& group) {
+  group.add_option("--before-gtid", before_gtid, "stop right before this transaction")
+      ->type_name("GTID");
+  group.add_option("--through-gtid", through_gtid, "stop right after this transaction")
+      ->type_name("GTID");
+  group
+      .add_option("--before-time", before_time,
+                  "the last state before this moment (RFC 3339 with a zone)")
+      ->type_name("TIME");
+  group
+      .add_option("--through-time", through_time,
+                  "the state including this moment (RFC 3339 with a zone)")
+      ->type_name("TIME");
+  group.add_flag("--latest", latest, "everything the archive has");
 }
 
 Result<Target> TargetFlags::Parse() const {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "pitr/archive_view.h"
 #include "pitr/json.h"
@@ -22,6 +23,8 @@ struct Context {
 
   Result<std::string> ArchivePath() const;
   Result<std::unique_ptr<ArchiveView>> OpenView() const;
+  // The source that --source names, or all of them.
+  Result<std::vector<std::string>> SourceNames(const ArchiveDirectory& archive_directory) const;
 };
 
 // A subcommand's action; set by its Add… function, run by main after parsing.
@@ -44,6 +47,7 @@ struct TargetFlags {
   bool latest = false;
 
   void AddTo(CLI::App& command);
+  void AddOptions(CLI::App& group);  // without the rule that one must be given
   Result<Target> Parse() const;
 };
 

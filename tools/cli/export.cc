@@ -118,19 +118,7 @@ void AddExport(CLI::App& app, Context& context, Action* action) {
   auto* what = command->add_option_group("range", "One source file, or everything up to a target");
   what->add_option("--source-file", options->source_file, "exactly this file of the source")
       ->type_name("FILE");
-  what->add_option("--before-gtid", options->target.before_gtid,
-                   "up to right before this transaction")
-      ->type_name("GTID");
-  what->add_option("--through-gtid", options->target.through_gtid,
-                   "up to and with this transaction")
-      ->type_name("GTID");
-  what->add_option("--before-time", options->target.before_time,
-                   "the last state before this moment")
-      ->type_name("TIME");
-  what->add_option("--through-time", options->target.through_time,
-                   "the state including this moment")
-      ->type_name("TIME");
-  what->add_flag("--latest", options->target.latest, "everything");
+  options->target.AddOptions(*what);
   what->require_option(1);
   command->add_option("--exclude", options->exclude, "leave these transactions out")
       ->type_name("SET");

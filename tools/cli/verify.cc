@@ -52,10 +52,7 @@ Status Run(const Context& context) {
   TM_ASSIGN_OR_RETURN(std::string path, context.ArchivePath());
   ArchiveDirectory archive(PosixFileSystem(), path);
   TM_RETURN_IF_ERROR(archive.CheckExists());
-  std::vector<std::string> names = {context.source};
-  if (context.source.empty()) {
-    TM_ASSIGN_OR_RETURN(names, archive.Sources());
-  }
+  TM_ASSIGN_OR_RETURN(const std::vector<std::string> names, context.SourceNames(archive));
   Json list = Json::array();
   Status worst;
   for (const std::string& name : names) {
