@@ -58,8 +58,12 @@ Status IndexDisagrees(const std::string& what) {
 
 }  // namespace
 
-ArchiveView::ArchiveView(ArchiveDirectory archive, std::unique_ptr<Index> index, std::string source)
-    : archive_(std::move(archive)), index_(std::move(index)), source_(std::move(source)) {}
+ArchiveView::ArchiveView(ArchiveDirectory archive, std::unique_ptr<Index> owned, Index& index,
+                         std::string source)
+    : archive_(std::move(archive)),
+      owned_(std::move(owned)),
+      index_(index),
+      source_(std::move(source)) {}
 
 Result<std::unique_ptr<ArchiveView>> ArchiveView::Open(FileSystem& files, const std::string& root,
                                                        const std::string& source, OpenCheck check) {
@@ -72,8 +76,9 @@ Result<std::unique_ptr<ArchiveView>> ArchiveView::Open(FileSystem& files, const 
     bool has_hint = !error.hint().empty();
     return has_hint ? error : std::move(error).WithHint("make it anew: pitr index rebuild");
   }
+  Index& opened = **index;
   std::unique_ptr<ArchiveView> view(
-      new ArchiveView(std::move(archive), std::move(index.value()), std::move(chosen)));
+      new ArchiveView(std::move(archive), std::move(index.value()), opened, std::move(chosen)));
   Status agrees;
   for (int attempt = 0; attempt < kOpenAttemptsMax; ++attempt) {
     TM_RETURN_IF_ERROR(view->Refresh());
@@ -84,9 +89,19 @@ Result<std::unique_ptr<ArchiveView>> ArchiveView::Open(FileSystem& files, const 
   return agrees;
 }
 
+Result<std::unique_ptr<ArchiveView>> ArchiveView::Over(FileSystem& files, const std::string& root,
+                                                       const std::string& source, Index& index) {
+  ArchiveDirectory archive(files, root);
+  TM_ASSIGN_OR_RETURN(std::string chosen, ChooseSource(archive, source));
+  std::unique_ptr<ArchiveView> view(
+      new ArchiveView(std::move(archive), nullptr, index, std::move(chosen)));
+  TM_RETURN_IF_ERROR(view->Refresh());
+  return view;
+}
+
 Status ArchiveView::Refresh() {
-  TM_RETURN_IF_ERROR(index_->Refresh());
-  TM_ASSIGN_OR_RETURN(segments_, index_->Segments(source_));
+  TM_RETURN_IF_ERROR(index_.Refresh());
+  TM_ASSIGN_OR_RETURN(segments_, index_.Segments(source_));
   return OkStatus();
 }
 

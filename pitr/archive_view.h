@@ -34,8 +34,13 @@ class ArchiveView {
                                                    const std::string& source,
                                                    OpenCheck check = OpenCheck::kStrict);
 
+  // Over an index that somebody else has open, such as the daemon that writes it; the index must
+  // outlive the view. Errors as of Open; directory and index are not compared.
+  static Result<std::unique_ptr<ArchiveView>> Over(FileSystem& files, const std::string& root,
+                                                   const std::string& source, Index& index);
+
   ArchiveDirectory& archive() { return archive_; }
-  Index& index() { return *index_; }
+  Index& index() { return index_; }
   const std::string& source() const { return source_; }
   const std::vector<SegmentRecord>& segments() const {
     return segments_;
@@ -50,11 +55,13 @@ class ArchiveView {
   Result<std::vector<uint64_t>> SegmentsOnDisk(std::vector<std::string>* foreign) const;
 
  private:
-  ArchiveView(ArchiveDirectory archive, std::unique_ptr<Index> index, std::string source);
+  ArchiveView(ArchiveDirectory archive, std::unique_ptr<Index> owned, Index& index,
+              std::string source);
   Status CompareWithDisk() const;
 
   ArchiveDirectory archive_;
-  std::unique_ptr<Index> index_;
+  std::unique_ptr<Index> owned_;  // nullptr: somebody else's
+  Index& index_;
   std::string source_;
   std::vector<SegmentRecord> segments_;
 };

@@ -8,22 +8,9 @@
 #include <string>
 
 #include "pitr/archive_view.h"
-#include "pitr/locator.h"
+#include "pitr/event_cursor.h"
 
 namespace tidemark {
-
-struct StreamProgress {
-  uint64_t raw_bytes_read = 0;
-  uint64_t raw_bytes_given = 0;
-  uint64_t transactions_given = 0;
-};
-
-struct StreamRange {
-  GtidSet exclude = {};  // transactions left out (those the base already has)
-  GtidSet include = {};  // if not empty, only these
-  // Stop before this transaction; nullopt: at the archive's end as it was when the view was opened.
-  std::optional<Located> stop_before = {};
-};
 
 class EventStream {
  public:

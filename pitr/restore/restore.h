@@ -31,15 +31,27 @@ struct RestoreTarget {
       mysqld_options;  // provision: further "--name=value", e.g. --lower-case-table-names=1
   uint16_t port = 0;   // provision: 0 = no TCP, socket only; else 127.0.0.1, after the hand-over
   ConnectionOptions connection;  // not provision: the running target
-  std::string mysqlbinlog = "mysqlbinlog";
+  std::string mysqlbinlog = "mysqlbinlog";  // for the pipe only
   std::string mysql = "mysql";
 };
+
+enum class ApplierKind : uint8_t { kReplica, kPipe };
 
 struct RestoreOptions {
   std::string dump_path;  // mysqldump base; empty only with a running target (its gtid_executed is
                           // the base)
   RestoreTarget target;
   Target point;
+  Surgery surgery;
+  ApplierKind applier = ApplierKind::kReplica;
+  unsigned workers = 0;  // of the target's applier; 0: a provisioned server is sized to the machine, a
+                         // running one left as it is
+  // Where the archive is served to a running target; it must be able to connect there.
+  std::string serve_address = "127.0.0.1";
+  // Provision: the directory holds a restore that is finished, or not; bring it to `point`, which
+  // must not be behind where it is. Without this only an unfinished restore of the same command is
+  // gone on with.
+  bool resume = false;
   std::string
       receipt_path;  // default: DIRECTORY/receipt.json; with a running target: none is written
   bool keep_running = true;  // provision: leave mysqld up when done

@@ -1,18 +1,24 @@
-// A mysqld that we provision in an empty directory, and its way from there to being handed over.
+// A mysqld that we provision in a directory of its own, and its way from there to being handed over.
 //
-//   DIR/RESTORING      while it is not to be used: from the first moment until the end state was
-//   proved DIR/data/          the data directory DIR/my.cnf         the options it is handed over
-//   with; written at the hand-over DIR/mysqld.sock    (under a new directory in /tmp if that path
-//   is too long for a socket), mysqld.log, mysqld.pid
+//   DIR/RESTORING     while it is not to be used: from the first moment until the end state was proved
+//   DIR/restore.lock  locked by the `pitr` at work: of two at once one loses
+//   DIR/restore.json  how far it is (restore_state.h)
+//   DIR/data/         the data directory
+//   DIR/my.cnf        the options it is handed over with; until then a file that mysqld refuses
+//   DIR/mysqld.sock   (under a new directory in /tmp if that path is too long for a socket)
+//   DIR/mysqld.log, DIR/mysqld.pid
 //
-// Two modes. kRestoring: reachable through the socket only, no durability (sync_binlog=0,
-// innodb_flush_log_at_trx_commit=0), killed by the kernel if `pitr` dies. kHandedOver: durable
-// settings, TCP if a port was asked for, lives on after Release(). In both: GTID mode and binary
-// log on, a server_id of its own, the event scheduler off (events of the dump would add
-// transactions of their own), replication not started.
+// Two modes. kRestoring: for a server that can be made anew: socket only, no binary log, no doublewrite
+// buffer, no redo log (DisableRedo), nothing synced, sized to the machine. It lives on if `pitr` is
+// killed, because a server without redo log would not survive being killed itself: Reclaim finds it
+// again. kHandedOver: durable settings, GTID mode and binary log on, TCP if a port was asked for. In
+// both: a server_id of its own, the event scheduler off, replication not started.
 //
-// The object owns the process until Release(): its destructor kills it. One thread, the one that
-// starts the server.
+// While kRestoring, nothing but us can start a server on the data: mysqld refuses its
+// mysqld-auto.cnf, which we alone pass by (--persisted-globals-load=OFF).
+//
+// The object owns the process until Release(): its destructor stops it (orderly, so that a later run
+// can go on; kill it with Kill). One thread.
 #pragma once
 
 #include <functional>
@@ -31,7 +37,8 @@ struct ServerOptions {
   std::string mysqld;  // path
   std::vector<std::string>
       options;        // further mysqld options "--name=value", for --initialize and ever after
-  uint16_t port = 0;  // when handed over; 0: no TCP
+  uint16_t port = 0;     // when handed over; 0: no TCP
+  unsigned workers = 0;  // of the parallel applier while restoring; 0: sized to the machine
 };
 
 inline constexpr int kServerStartSecondsMax = 600;
@@ -45,21 +52,39 @@ class ServerInstance {
 
   // kTargetRefused if the directory exists and is not empty, naming what is in it.
   static Status CheckDirectory(FileSystem& files, const std::string& directory);
-  // The same check; then claims the directory with the marker (so of two at once one loses) and
-  // makes it ours alone (0700). Once this has succeeded, what is in the directory is ours.
+  // The same check; then claims the directory with lock and marker and makes it ours alone (0700).
+  // Once this has succeeded, what is in the directory is ours. kLocked.
   static Result<std::unique_ptr<ServerInstance>> Claim(FileSystem& files,
                                                        const ServerOptions& options);
+  // Takes a directory back that an earlier run claimed (the caller knows from restore.json), with the
+  // mysqld that still runs on it, if one does. Sets the marker again if it is gone. kLocked if another
+  // `pitr` is at work on it.
+  static Result<std::unique_ptr<ServerInstance>> Reclaim(FileSystem& files,
+                                                         const ServerOptions& options,
+                                                         uint32_t server_id);
   ~ServerInstance();
   ServerInstance(const ServerInstance&) = delete;
   ServerInstance& operator=(const ServerInstance&) = delete;
 
+  // Kills what runs, and removes everything but lock, marker and restore.json: to begin again.
+  Status Wipe();
   Status Initialize(const GoOn& go_on);  // the data directory; root@localhost has no password
   // Starts it and waits until it takes connections: one that says "access denied" takes them, too.
-  // kTargetRefused with the end of its log if it dies or does not come up.
-  Status Start(Mode mode, const GoOn& go_on);
+  // `init_sql`: statements that the server runs first, with all rights and not logged; kept in a
+  // private file meanwhile. kTargetRefused with the end of its log if it dies or does not come up.
+  Status Start(Mode mode, const GoOn& go_on, const std::vector<std::string>& init_sql = {});
+  // ALTER INSTANCE … INNODB REDO_LOG, and checks that it is so. From Disable to Enable a killed mysqld
+  // loses its data.
+  static Status DisableRedo(Connection& connection);
+  static Status EnableRedo(Connection& connection);
+  // After Start(kHandedOver): asks the server whether it is what a server must be: redo log and
+  // doublewrite on, binary log on and synced, GTID mode on, no replication configured.
+  static Status CheckDurable(Connection& connection);
+  bool running() const;      // it has not ended by itself
+  Status Alive() const;      // kTargetRefused with its log's end if it was started and has ended
   Status Stop();             // orderly; killed, and an error, after kServerStopSecondsMax
   void Kill();               // where its data is lost anyway
-  Status WriteOptionFile();  // my.cnf, for the mode it is handed over in
+  Status WriteOptionFile();  // my.cnf, for the mode it is handed over in; and lets mysqld start again
   Status RemoveMarker();
   void Release();  // it lives on
 
@@ -68,7 +93,8 @@ class ServerInstance {
   const std::string& socket() const { return socket_; }
   std::string data_directory() const { return JoinPath(options_.directory, "data"); }
   std::string log_path() const { return JoinPath(options_.directory, "mysqld.log"); }
-  pid_t pid() const { return process_ ? process_->pid() : 0; }
+  uint32_t server_id() const { return server_id_; }
+  pid_t pid() const;       // 0: it does not run
   std::string LogTail() const;  // its error messages, or else its last lines
 
  private:

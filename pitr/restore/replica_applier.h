@@ -1,0 +1,57 @@
+// Applies through the target's own parallel replication applier: the archive is served to it on a
+// private port (pitr/serve), and the stream ends at the plan's boundary, so that nothing beyond it
+// ever reaches the target. The default: 12 to 16 times as fast as the pipe, and any event passes
+// that a replica takes.
+//
+// On the target it uses one replication channel of its own name, which it removes when all is done,
+// and which is how a later run recognises what an interrupted one left behind. Needs of the login:
+// SUPER or REPLICATION_SLAVE_ADMIN, REPLICATION_APPLIER, SYSTEM_VARIABLES_ADMIN (only to set a
+// worker count), RELOAD.
+#pragma once
+
+#include <string>
+
+#include "pitr/restore/applier.h"
+#include "pitr/restore/client_access.h"
+#include "pitr/surgery.h"
+
+namespace tidemark {
+
+inline constexpr char kRestoreChannel[] = "tidemark_restore";
+
+struct ReplicaApplierOptions {
+  // Opens a view of its own on the archive: the port is served by other threads than ours.
+  std::function<Result<std::unique_ptr<ArchiveView>>()> open_view;
+  unsigned workers = 0;  // 0: leave it to the target's configuration
+  // Where we listen and the target connects to; loopback for a target on this machine.
+  std::string serve_address = "127.0.0.1";
+  // Whether the target still lives and is worth waiting for; the error says why not. Asked often.
+  std::function<Status()> target_lives = [] { return OkStatus(); };
+  // The end of the target's error log, "" if it cannot be read: for an applier that stopped.
+  std::function<std::string()> log_tail = [] { return std::string(); };
+};
+
+class ReplicaApplier : public Applier {
+ public:
+  ReplicaApplier(const ClientAccess& access, ReplicaApplierOptions options)
+      : access_(access), options_(std::move(options)) {}
+
+  const char* name() const override { return "replica"; }
+  // Starts from whatever part of plan.to_apply the target has executed already. On every way out
+  // the channel is stopped; it is removed unless the error is worth going on from (the relay log is
+  // discarded in every case: what was not applied is served again). kTargetRefused names GTID,
+  // table and the server's own message; kUnreachableTarget and others if the archive could not be
+  // served; kInterrupted.
+  Status Apply(ArchiveView& view, const Plan& plan, const OnProgress& on_progress) override;
+
+ private:
+  const ClientAccess& access_;
+  const ReplicaApplierOptions options_;
+};
+
+// Stops and removes our channel, if it is there, and its filters. For targets that an interrupted
+// restore left behind.
+Status RemoveRestoreChannel(Connection& target);
+Result<bool> HasRestoreChannel(Connection& target);
+
+}  // namespace tidemark

@@ -1,0 +1,99 @@
+// MySQL's wire protocol, as far as a source speaks it to replicas: packets, and the payloads of a
+// server's answers. Pure; results own their bytes. Hostile input is kCorruption, never more.
+// Source of facts: MySQL 9.7 sql-common/net_serv.cc, sql/protocol_classic.cc, sql/rpl_source.cc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "replication/base/bytes.h"
+#include "replication/base/status.h"
+
+namespace tidemark {
+
+inline constexpr size_t kPacketHeaderSize = 4;
+inline constexpr size_t kPacketPayloadMax = 0xFFFFFF;  // a payload of this size goes on in the next
+// What a client may send us in one packet: no statement, login or GTID set of a replica is longer.
+// (A dump request carries the replica's GTID set: 40 bytes and 16 an interval.)
+inline constexpr size_t kLoginPacketBytesMax = 64 << 10;
+inline constexpr size_t kCommandPacketBytesMax = 4 << 20;
+
+struct PacketHeader {
+  uint32_t payload_bytes = 0;
+  uint8_t sequence = 0;
+};
+PacketHeader ReadPacketHeader(const uint8_t* four_bytes);
+// One payload as one packet, or several if it is long. `sequence` is that of the first, and is
+// moved on.
+void AppendPacket(std::string_view payload, uint8_t* sequence, std::string* out);
+
+// An event stream as packets: each event behind an OK byte. Events are recognised by the size in
+// their headers, and may come in pieces cut anywhere; of an event nothing but the piece is held.
+class EventPacketizer {
+ public:
+  // `sequence`: of the first packet; goes on over 255 to 0.
+  explicit EventPacketizer(uint8_t sequence) : sequence_(sequence) {}
+  // kCorruption if an event's header gives a size below a header's.
+  Status Append(Bytes events, std::string* out);
+  bool at_event_end() const { return event_left_ == 0 && header_.empty(); }
+  uint8_t* sequence() { return &sequence_; }
+
+ private:
+  void BeginPacket(std::string* out);
+  uint8_t sequence_;
+  std::string header_;        // of an event cut inside its header
+  uint64_t event_left_ = 0;   // bytes of the event that have not been given
+  uint64_t packet_left_ = 0;  // … and of the packet under way
+  bool needs_empty_packet_ = false;  // the payload filled its last packet exactly
+};
+
+// Payloads (without packet headers).
+std::string OkPayload();
+std::string EofPayload();
+// `sqlstate` has five characters. Cut to what clients take (512 bytes of message).
+std::string ErrorPayload(uint16_t number, std::string_view sqlstate, std::string_view message);
+
+// A text result set of one or no row: payloads in order (column count, columns, EOF, rows, EOF).
+struct ResultCell {
+  std::string column;
+  bool null = false;
+  std::string value;
+};
+std::vector<std::string> ResultSetPayloads(const std::vector<std::vector<ResultCell>>& rows,
+                                           const std::vector<std::string>& columns);
+
+// Commands that we know. Any other value is one that we refuse.
+enum class Command : uint8_t {
+  kQuit = 1,
+  kInitDb = 2,
+  kQuery = 3,
+  kStatistics = 9,
+  kPing = 14,
+  kBinlogDump = 18,
+  kRegisterReplica = 21,
+  kSetOption = 27,
+  kBinlogDumpGtid = 30,
+  kResetConnection = 31,
+};
+
+struct RegisterReplica {
+  uint32_t server_id = 0;
+  std::string host;
+  std::string user;
+  uint16_t port = 0;
+};
+Result<RegisterReplica> ParseRegisterReplica(Bytes payload);  // behind the command byte
+
+inline constexpr uint16_t kDumpNonBlocking = 1;  // end the stream at the source's end
+struct DumpGtid {
+  uint16_t flags = 0;
+  uint32_t server_id = 0;
+  std::string file;
+  uint64_t position = 0;
+  std::string gtid_set;  // encoded: GtidSet::Decode
+};
+Result<DumpGtid> ParseDumpGtid(Bytes payload);  // behind the command byte
+
+}  // namespace tidemark
