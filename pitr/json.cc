@@ -149,6 +149,21 @@ Json ToJson(const VerifyFinding& finding) {
           {"message", finding.message}};
 }
 
+Json ToJson(const Surgery& surgery) {
+  const auto tables = [](const std::vector<TableName>& names) {
+    Json array = Json::array();
+    for (const TableName& name : names)
+      array.push_back({{"schema", name.schema}, {"table", name.table}});
+    return array;
+  };
+  return {{"skip", surgery.skip.ToString()},
+          {"leave_out", surgery.leave_out.ToString()},
+          {"only_tables", tables(surgery.only_tables)},
+          {"only_schemas", surgery.only_schemas},
+          {"without_tables", tables(surgery.without_tables)},
+          {"description", DescribeSurgery(surgery)}};
+}
+
 Json ToJson(const Plan& plan) {
   Json json;
   json["source"] = plan.source;
@@ -160,6 +175,7 @@ Json ToJson(const Plan& plan) {
   json["end_set"] = plan.end_set.ToString();
   json["raw_bytes"] = plan.raw_bytes;
   json["segments"] = ArrayOf(plan.segments);
+  json["surgery"] = ToJson(plan.surgery);
   json["warnings"] = plan.warnings;
   return json;
 }

@@ -24,6 +24,7 @@ Json ToJson(const GapRecord& gap);
 Json ToJson(const Coverage& coverage);
 Json ToJson(const SegmentRecord& segment);
 Json ToJson(const PlannedSegment& segment);
+Json ToJson(const Surgery& surgery);
 Json ToJson(const Plan& plan);
 Json ToJson(const VerifyFinding& finding);
 Json ToJson(const VerifyReport& report);

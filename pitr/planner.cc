@@ -86,34 +86,63 @@ void PlanSegments(const std::vector<SegmentRecord>& segments, Plan* plan) {
   }
 }
 
+Status CheckSurgeryIsOfPlan(const Surgery& surgery, const GtidSet& to_apply) {
+  for (const auto& [what, set] : {std::pair{"skipped", &surgery.skip},
+                                  std::pair{"left out", &surgery.leave_out}}) {
+    const GtidSet strange = set->Minus(to_apply);
+    if (strange.empty()) continue;
+    return Status(Code::kUsage,
+                  CountedTransactions(strange) + " to be " + what +
+                      " would not be applied anyway: " + strange.ToString(),
+                  "they lie behind the target, in the base already, or are mistyped; pitr locate "
+                  "finds a transaction");
+  }
+  return OkStatus();
+}
+
+void AddWarnings(Plan* plan) {
+  const Boundary& boundary = plan->boundary;
+  if (!boundary.clock_note.empty()) plan->warnings.push_back(boundary.clock_note);
+  if (plan->target.kind == TargetKind::kTime && !boundary.last_included) {
+    plan->warnings.push_back(
+        "the target lies before the archive's first transaction: whether all that the base holds "
+        "was committed by then only the backup's own time can tell");
+  }
+  if (plan->to_apply.empty()) {
+    plan->warnings.push_back("nothing is to be applied: the base already stands at the boundary");
+  }
+  if (!plan->surgery.empty()) plan->warnings.push_back(SurgeryWarning(plan->surgery));
+}
+
 }  // namespace
+
+std::string SurgeryWarning(const Surgery& surgery) {
+  std::string what;
+  for (const std::string& line : DescribeSurgery(surgery)) what += (what.empty() ? "" : "; ") + line;
+  return what.empty() ? what : "a restore that " + what + " is not the source's state";
+}
 
 Result<Plan> MakePlan(const std::string& source, const Target& target, const GtidSet& base,
                       const Boundary& boundary, const Coverage& coverage,
-                      const std::vector<SegmentRecord>& segments) {
+                      const std::vector<SegmentRecord>& segments, const Surgery& surgery) {
   GtidSet beyond = base.Minus(boundary.set);
   if (!beyond.empty()) return BaseBeyondBoundary(target, beyond);
+  TM_RETURN_IF_ERROR(CheckSurgery(surgery));
   Plan plan;
   plan.to_apply = boundary.set.Minus(base);
-  GtidSet missing = plan.to_apply.Minus(ArchivedUpTo(boundary, segments));
+  TM_RETURN_IF_ERROR(CheckSurgeryIsOfPlan(surgery, plan.to_apply));
+  const GtidSet executed = plan.to_apply.Minus(surgery.leave_out);
+  GtidSet missing = executed.Minus(surgery.skip).Minus(ArchivedUpTo(boundary, segments));
   if (!missing.empty()) return MissingTransactions(target, coverage, missing);
   plan.source = source;
   plan.target = target;
   plan.base = base;
   plan.boundary = boundary;
-  plan.transactions = plan.to_apply.Count();
-  plan.end_set = base.Union(plan.to_apply);
+  plan.surgery = surgery;
+  plan.transactions = executed.Count();
+  plan.end_set = base.Union(executed);
   PlanSegments(segments, &plan);
-  if (!boundary.clock_note.empty()) plan.warnings.push_back(boundary.clock_note);
-  if (target.kind == TargetKind::kTime && !boundary.last_included) {
-    plan.warnings.push_back(
-        "the target lies before the archive's first transaction: whether all that the base holds "
-        "was committed by then "
-        "only the backup's own time can tell");
-  }
-  if (plan.to_apply.empty()) {
-    plan.warnings.push_back("nothing is to be applied: the base already stands at the boundary");
-  }
+  AddWarnings(&plan);
   return plan;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pitr/locator.h"
+#include "pitr/surgery.h"
 
 namespace tidemark {
 
@@ -23,19 +24,26 @@ struct Plan {
   Target target;
   GtidSet base;  // what the base backup holds
   Boundary boundary;
-  GtidSet to_apply;           // boundary.set − base
-  uint64_t transactions = 0;  // in to_apply
-  GtidSet end_set;            // base ∪ to_apply: what the restored server's gtid_executed must be
+  GtidSet to_apply;           // boundary.set − base, with what surgery skips and leaves out
+  uint64_t transactions = 0;  // in to_apply, less those left out
+  // base ∪ (to_apply − surgery.leave_out): what the restored server's gtid_executed must be
+  GtidSet end_set;
   std::vector<PlannedSegment> segments;
   uint64_t raw_bytes = 0;
   std::vector<std::string> warnings;  // e.g. clock_note
+  Surgery surgery;
 };
+
+// "a restore that skips … is not the source's state"; "" if there is no surgery.
+std::string SurgeryWarning(const Surgery& surgery);
 
 // Errors, each with a hint: kUnreachableTarget if the base is newer than the boundary (naming what
 // it has beyond it) or does not reach the archive's first transaction (naming the missing ranges);
-// kGap if a missing range is a gap.
+// kGap if a missing range is a gap; kUsage if surgery skips or leaves out what the plan does not
+// apply (a typing error must not pass silently). What is skipped or left out need not be archived:
+// naming it acknowledges a gap.
 Result<Plan> MakePlan(const std::string& source, const Target& target, const GtidSet& base,
                       const Boundary& boundary, const Coverage& coverage,
-                      const std::vector<SegmentRecord>& segments);
+                      const std::vector<SegmentRecord>& segments, const Surgery& surgery = {});
 
 }  // namespace tidemark

@@ -44,7 +44,9 @@ Status ReadFormatDescription(OpenSegment* segment) {
   return OkStatus();
 }
 
-Result<OpenSegment> OpenOne(ArchiveView& view, const SegmentRecord& record) {
+}  // namespace
+
+Result<OpenSegment> OpenSegmentFile(ArchiveView& view, const SegmentRecord& record) {
   OpenSegment segment;
   segment.record = record;
   uint64_t number = record.header.number;
@@ -60,8 +62,6 @@ Result<OpenSegment> OpenOne(ArchiveView& view, const SegmentRecord& record) {
   TM_RETURN_IF_ERROR(ReadFormatDescription(&segment));
   return segment;
 }
-
-}  // namespace
 
 Result<OpenSegment*> SegmentCache::Get(uint64_t number) {
   const SegmentRecord* record = view_.segment(number);
@@ -81,7 +81,7 @@ Result<OpenSegment*> SegmentCache::Get(uint64_t number) {
     open_.splice(open_.begin(), open_, at);
     return &open_.front();
   }
-  TM_ASSIGN_OR_RETURN(OpenSegment opened, OpenOne(view_, *record));
+  TM_ASSIGN_OR_RETURN(OpenSegment opened, OpenSegmentFile(view_, *record));
   open_.push_front(std::move(opened));
   if (open_.size() > kOpenSegmentsMax) open_.pop_back();
   return &open_.front();

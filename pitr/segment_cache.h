@@ -29,6 +29,9 @@ struct OpenSegment {
   FramePlace FirstFrame() const { return {0, reader->frames_begin()}; }
 };
 
+// As SegmentCache::Get, for who keeps one open for longer than a view stays as it is.
+Result<OpenSegment> OpenSegmentFile(ArchiveView& view, const SegmentRecord& record);
+
 class SegmentCache {
  public:
   explicit SegmentCache(ArchiveView& view) : view_(view) {}

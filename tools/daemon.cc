@@ -13,22 +13,30 @@
 
 #include "index/index.h"
 #include "replication/source/mysql_event_source.h"
+#include "tools/daemon_serving.h"
 
 namespace tidemark {
 namespace {
 
-// Index after segments (invariant 1). One index serves all sources, and takes one writer at a time.
-class IndexingListener : public DurableListener {
+// Index after segments, replicas after the index (invariant 1). One index serves all sources, and
+// takes one writer at a time.
+class PublishingListener : public DurableListener {
  public:
-  explicit IndexingListener(Index& index) : index_(index) {}
+  explicit PublishingListener(Index& index) : index_(index) {}
+  void SetServing(DaemonServing* serving) { serving_ = serving; }
   Status OnDurable(const DurableBatch& batch) override {
-    std::lock_guard lock(mutex_);
-    return index_.Apply(batch);
+    {
+      std::lock_guard lock(mutex_);
+      TM_RETURN_IF_ERROR(index_.Apply(batch));
+    }
+    if (serving_ != nullptr) serving_->NotifyDurable(batch.source);
+    return OkStatus();
   }
 
  private:
   std::mutex mutex_;
   Index& index_;
+  DaemonServing* serving_ = nullptr;  // set before the sources' threads begin
 };
 
 // Rung by a worker that has finished; a signal handler cannot ring it, so nobody waits for it for
@@ -80,12 +88,27 @@ bool WriteView(const std::string& path, const std::string& text) {
   return !error;
 }
 
-void PublishState(ArchiveDirectory& archive, Worker& worker) {
+nlohmann::ordered_json ReplicasOf(const DaemonServing* serving, const std::string& source) {
+  nlohmann::ordered_json replicas = nlohmann::ordered_json::array();
+  if (serving == nullptr) return replicas;
+  for (const ServedReplica& replica : serving->Replicas())
+    if (replica.source == source)
+      replicas.push_back({{"peer", replica.peer},
+                          {"user", replica.user},
+                          {"server_id", replica.server_id},
+                          {"server_uuid", replica.uuid},
+                          {"tls", replica.tls},
+                          {"since_us", replica.since_us}});
+  return replicas;
+}
+
+void PublishState(ArchiveDirectory& archive, const DaemonServing* serving, Worker& worker) {
   const ArchiverStatus status = worker.archiver->status();
   nlohmann::ordered_json state = {{"pid", ::getpid()},
                                   {"state", ArchiverStateName(status.state)},
                                   {"connections", status.connections},
-                                  {"server_version", status.server_version}};
+                                  {"server_version", status.server_version},
+                                  {"replicas", ReplicasOf(serving, worker.name)}};
   if (!status.last_error.ok())
     state["error"] = {{"code", CodeName(status.last_error.code())},
                       {"message", status.last_error.message()},
@@ -120,12 +143,14 @@ Status Heal(Index& index, ArchiveDirectory& archive, const std::string& source) 
   return OkStatus();
 }
 
-void WaitForEnd(ArchiveDirectory& archive, std::vector<std::unique_ptr<Worker>>& workers, bool once,
+void WaitForEnd(ArchiveDirectory& archive, DaemonServing* serving,
+                std::vector<std::unique_ptr<Worker>>& workers, bool once,
                 const std::atomic<int>& stop, Bell& bell) {
   for (;;) {
+    if (serving != nullptr) serving->TryAgain();
     bool all_finished = true;
     for (auto& worker : workers) {
-      PublishState(archive, *worker);
+      PublishState(archive, serving, *worker);
       all_finished = all_finished && worker->finished;
     }
     if (stop != 0 || (once && all_finished)) return;
@@ -140,7 +165,7 @@ Status RunDaemon(const DaemonConfig& config, const DaemonOptions& options,
   ArchiveDirectory archive(PosixFileSystem(), config.archive);
   TM_ASSIGN_OR_RETURN(auto lock, archive.LockForWriting());
   TM_ASSIGN_OR_RETURN(auto index, OpenOrRebuildIndex(archive));
-  IndexingListener listener(*index);
+  PublishingListener listener(*index);
 
   Bell bell;
   std::vector<std::unique_ptr<Worker>> workers;
@@ -154,6 +179,11 @@ Status RunDaemon(const DaemonConfig& config, const DaemonOptions& options,
     TM_RETURN_IF_ERROR(Heal(*index, archive, worker->name));
     workers.push_back(std::move(worker));
   }
+  std::unique_ptr<DaemonServing> serving;
+  if (config.serve.port != 0 && !options.once) {
+    TM_ASSIGN_OR_RETURN(serving, DaemonServing::Start(config, archive, *index));
+    listener.SetServing(serving.get());
+  }
   for (auto& worker : workers)
     worker->thread = std::thread([&worker = *worker, once = options.once, &bell] {
       pthread_setname_np(pthread_self(), "tm-fetch");
@@ -162,18 +192,19 @@ Status RunDaemon(const DaemonConfig& config, const DaemonOptions& options,
       bell.Ring();
     });
   spdlog::info("tidemarkd archives {} source(s) into {}", workers.size(), config.archive);
-  WaitForEnd(archive, workers, options.once, stop, bell);
+  WaitForEnd(archive, serving.get(), workers, options.once, stop, bell);
   if (stop != 0) spdlog::info("stopping on signal {}", stop.load());
 
   Status result;
   for (auto& worker : workers) worker->archiver->Stop();
   for (auto& worker : workers) {
     worker->thread.join();
-    PublishState(archive, *worker);
+    PublishState(archive, nullptr, *worker);
     if (worker->result.ok()) continue;
     spdlog::error("[{}] {}", worker->name, worker->result.message());
     if (result.ok()) result = worker->result;
   }
+  if (serving) serving->Stop();  // last: replicas get what was archived to the end
   TM_RETURN_IF_ERROR(index->Flush());
   spdlog::info("stopped; everything archived is sealed");
   return result;

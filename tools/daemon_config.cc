@@ -104,6 +104,64 @@ Status ReadSource(const toml::value& value, SourceConfig* config) {
   return ValidateOptions(connection);
 }
 
+Status ReadServeAccount(const toml::value& value, ServeAccountConfig* account) {
+  if (!value.is_table())
+    return Status(Code::kUsage, "every account must be a table: [[serve.account]]");
+  Table table(value, "serve.account.");
+  table.Text("user", &account->user);
+  table.Text("password_file", &account->password.file);
+  table.Text("password_environment", &account->password.environment_variable);
+  table.Text("source", &account->source);
+  return table.Finish();
+}
+
+Status ReadServe(const toml::value& value, ServeConfig* serve) {
+  if (!value.is_table()) return Status(Code::kUsage, "serve must be a table: [serve]");
+  Table table(value, "serve.");
+  table.Text("listen_address", &serve->listen_address);
+  table.Number("port", 1, 65535, &serve->port);
+  table.Text("tls_certificate_file", &serve->tls_certificate_file);
+  table.Text("tls_key_file", &serve->tls_key_file);
+  serve->tls_required = !IsLoopback(serve->listen_address);
+  table.Flag("tls_required", &serve->tls_required);
+  table.Text("rsa_private_key_file", &serve->rsa_private_key_file);
+  const toml::value* accounts = table.Find("account");
+  TM_RETURN_IF_ERROR(table.Finish());
+  if (serve->port == 0)
+    return Status(Code::kUsage, "serve has no port", "name the TCP port that replicas connect to");
+  if (accounts != nullptr && !accounts->is_array())
+    return Status(Code::kUsage, "every account must be a table: [[serve.account]]");
+  if (accounts == nullptr) return OkStatus();
+  for (const toml::value& account : accounts->as_array())
+    TM_RETURN_IF_ERROR(ReadServeAccount(account, &serve->accounts.emplace_back()));
+  return OkStatus();
+}
+
+// Fills in the source where there is just one, and checks what concerns more than one table.
+Status CheckServe(DaemonConfig* config) {
+  ServeConfig& serve = config->serve;
+  if (serve.port == 0) return OkStatus();
+  if (serve.accounts.empty())
+    return Status(Code::kUsage, "serve has no account: nobody could log in",
+                  "add a [[serve.account]] table with user and password_file");
+  std::set<std::string> users;
+  for (ServeAccountConfig& account : serve.accounts) {
+    const std::string name = "serve.account " + account.user;
+    if (account.user.empty()) return Status(Code::kUsage, "a serve.account has no user");
+    if (!users.insert(account.user).second) return Status(Code::kUsage, name + " is there twice");
+    if (account.password.file.empty() == account.password.environment_variable.empty())
+      return Status(Code::kUsage, name + " must have one of password_file, password_environment");
+    if (account.source.empty() && config->sources.size() == 1)
+      account.source = config->sources.front().archiver.source;
+    if (config->Find(account.source) == nullptr)
+      return Status(Code::kUsage,
+                    account.source.empty() ? name + " does not say which source it is for"
+                                           : name + ": there is no source " + account.source,
+                    "source = \"NAME\" of a [[source]] table");
+  }
+  return OkStatus();
+}
+
 Status ReadConfig(const toml::value& root, DaemonConfig* config) {
   Table table(root, "");
   table.Text("archive", &config->archive);
@@ -114,7 +172,9 @@ Status ReadConfig(const toml::value& root, DaemonConfig* config) {
     TM_RETURN_IF_ERROR(log_table.Finish());
   }
   const toml::value* sources = table.Find("source");
+  const toml::value* serve = table.Find("serve");
   TM_RETURN_IF_ERROR(table.Finish());
+  if (serve != nullptr) TM_RETURN_IF_ERROR(ReadServe(*serve, &config->serve));
   if (config->archive.empty())
     return Status(Code::kUsage, "the configuration names no archive directory",
                   "archive = \"/var/lib/tidemark\"");
@@ -130,7 +190,7 @@ Status ReadConfig(const toml::value& root, DaemonConfig* config) {
       return Status(Code::kUsage, "two sources have the name " + source.archiver.source);
     config->sources.push_back(std::move(source));
   }
-  return OkStatus();
+  return CheckServe(config);
 }
 
 }  // namespace

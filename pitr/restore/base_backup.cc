@@ -121,6 +121,7 @@ Result<BaseBackup> ReadMysqldump(FileSystem& files, const std::string& path) {
   backup.path = path;
   backup.bytes = reader->stored_size();
   backup.compressed = reader->compressed();
+  backup.text_bytes = backup.compressed ? scan.text_bytes : backup.bytes;
   backup.server_version = found.server_version();
   backup.has_gtid_set = found.gtid_set().has_value();
   backup.sets_gtid_purged = found.gtid_set_active();

@@ -23,6 +23,7 @@ struct BaseBackup {
   bool configures_replication = false;  // … and it is not commented out
   std::string server_version;           // of the dump's header, if it has one
   uint64_t bytes = 0;                   // of the file as it is stored
+  uint64_t text_bytes = 0;              // uncompressed
   bool compressed = false;
   std::vector<std::string> warnings;  // whole sentences
 };

@@ -1,8 +1,12 @@
 #include <optional>
 
+#include "pitr/restore/blockers.h"
+#include "pitr/restore/continuation.h"
 #include "pitr/restore/pipe_applier.h"
+#include "pitr/restore/prepare.h"
 #include "pitr/restore/process.h"
-#include "pitr/restore/restore.h"
+#include "pitr/restore/replica_applier.h"
+#include "pitr/restore/restore_channel.h"
 #include "pitr/restore/running_target.h"
 #include "pitr/restore/server_instance.h"
 
@@ -11,14 +15,27 @@ namespace {
 
 Status CheckOptions(const RestoreOptions& options) {
   const RestoreTarget& target = options.target;
-  if (!target.provision) return ValidateOptions(target.connection);
-  if (options.dump_path.empty())
-    return Status(Code::kUsage, "a new server needs a base backup to begin with",
-                  "name a mysqldump file, or a running target that has the base loaded already");
+  const bool pipe = options.applier == ApplierKind::kPipe;
+  TM_RETURN_IF_ERROR(CheckSurgery(options.surgery));
+  if (pipe && (options.surgery.filters() || !options.surgery.skip.empty()))
+    return Status(Code::kUsage, "the pipe can leave transactions out, but neither skip nor filter",
+                  "use --applier replica");
   for (const std::string& option : target.mysqld_options)
     if (!option.starts_with("--") || option.find('\n') != std::string::npos)
       return Status(Code::kUsage, "\"" + option + "\" is no mysqld option",
                     "give it as --name=value");
+  if (target.provision) return OkStatus();
+  if (options.resume)
+    return Status(Code::kUsage, "--resume is for a server that pitr made, in its directory",
+                  "a running target is brought forward without it");
+  TM_RETURN_IF_ERROR(ValidateOptions(target.connection));
+  const bool remote = target.connection.socket.empty() && !IsLoopback(target.connection.host);
+  if (!pipe && remote && IsLoopback(options.serve_address))
+    return Status(Code::kUsage,
+                  target.connection.host + " is another machine, and cannot reach the archive at " +
+                      options.serve_address,
+                  "give an address of this machine that it can connect to with --serve-address, or "
+                  "use --applier pipe");
   return OkStatus();
 }
 
@@ -60,9 +77,9 @@ Result<BaseBackup> ReadBase(FileSystem& files, Locator& locator, const std::stri
 }
 
 // The running target must be the base: what its dump says if one is named, and nothing that the
-// source never had.
+// source never had. What an interrupted run of ours has applied since then is not held against it.
 Status CheckIsAtBase(const RestoreOptions& options, const BaseBackup& base, const GtidSet& executed,
-                     const Coverage& coverage) {
+                     const Coverage& coverage, bool went_on) {
   const std::string name = options.target.connection.Endpoint();
   const GtidSet errant = executed.Minus(coverage.end);
   if (!errant.empty())
@@ -72,6 +89,7 @@ Status CheckIsAtBase(const RestoreOptions& options, const BaseBackup& base, cons
         "restore into a new server, or into one that was loaded from a backup of this source only");
   if (options.dump_path.empty() || executed == base.gtid_set) return OkStatus();
   const GtidSet missing = base.gtid_set.Minus(executed), extra = executed.Minus(base.gtid_set);
+  if (went_on && missing.empty()) return OkStatus();
   std::string message = name + " is not at the GTID set of " + base.path + ":";
   if (!missing.empty()) message += " it lacks " + Abridged(missing);
   if (!extra.empty())
@@ -80,37 +98,202 @@ Status CheckIsAtBase(const RestoreOptions& options, const BaseBackup& base, cons
                 "load that dump into it, or leave the dump out to go on from where it is");
 }
 
-Status FindPrograms(FileSystem& files, const RestoreTarget& target, PreparedRestore* prepared) {
-  if (target.provision && target.directory.empty()) return OkStatus();  // planning only
-  TM_ASSIGN_OR_RETURN(prepared->mysql, FindProgram(target.mysql));
-  TM_ASSIGN_OR_RETURN(prepared->mysqlbinlog, FindProgram(target.mysqlbinlog));
-  if (!target.provision) return OkStatus();
-  TM_ASSIGN_OR_RETURN(prepared->mysqld, FindProgram(target.mysqld));
-  return ServerInstance::CheckDirectory(files, target.directory);
+// A program that is not there is a blocker, and its path stays empty.
+void Find(const std::string& name, std::string* path, std::vector<Status>* blockers) {
+  Result<std::string> found = FindProgram(name);
+  if (found.ok())
+    *path = std::move(*found);
+  else
+    blockers->push_back(found.error());
+}
+
+void FindPrograms(const RestoreOptions& options, PreparedRestore* prepared) {
+  const RestoreTarget& target = options.target;
+  if (target.provision && target.directory.empty()) return;  // planning only
+  const bool pipe = options.applier == ApplierKind::kPipe;
+  if (target.provision) Find(target.mysqld, &prepared->mysqld, &prepared->blockers);
+  if (prepared->loads_base || pipe) Find(target.mysql, &prepared->mysql, &prepared->blockers);
+  if (pipe) Find(target.mysqlbinlog, &prepared->mysqlbinlog, &prepared->blockers);
+}
+
+RestoreRequest RequestOf(FileSystem& files, const ArchiveView& view,
+                         const RestoreOptions& options) {
+  RestoreRequest request;
+  request.source = view.source();
+  request.dump_path = AbsolutePath(options.dump_path);
+  request.point = options.point;
+  request.surgery = options.surgery;
+  if (request.dump_path.empty()) return request;
+  auto dump = files.Open(request.dump_path, OpenMode::kRead);
+  if (!dump.ok()) return request;
+  if (const Result<uint64_t> size = (*dump)->Size(); size.ok()) request.dump_bytes = *size;
+  return request;
+}
+
+// What the directory holds, and that this command may go on with it.
+Status LookIntoDirectory(FileSystem& files, const ArchiveView& view, const RestoreOptions& options,
+                         PreparedRestore* prepared) {
+  const std::string& directory = options.target.directory;
+  if (directory.empty()) return OkStatus();
+  TM_ASSIGN_OR_RETURN(prepared->found, FindEarlierRestore(files, directory));
+  if (!prepared->found) {
+    if (options.resume)
+      return Status(Code::kTargetRefused, directory + " holds no restore to go on with",
+                    "leave --resume out to begin one there");
+    if (Status empty = ServerInstance::CheckDirectory(files, directory); !empty.ok())
+      prepared->blockers.push_back(std::move(empty));
+    return OkStatus();
+  }
+  const RestoreState& found = *prepared->found;
+  if (options.resume && !found.source.empty() && found.source != view.source())
+    return Status(Code::kTargetRefused,
+                  directory + " holds a restore of source " + found.source + ", not " +
+                      view.source(),
+                  "name that source with --source");
+  if (options.resume) return OkStatus();
+  return CheckSameRequest(directory, found, RequestOf(files, view, options));
+}
+
+// A base that is in the directory already.
+BaseBackup LoadedBase(const RestoreState& found, bool resume) {
+  BaseBackup base;
+  base.path = found.dump_path;
+  base.bytes = found.dump_bytes;
+  base.has_gtid_set = true;
+  base.gtid_set = resume && found.step >= RestoreStep::kApplied ? found.end_set : found.base;
+  return base;
+}
+
+Status CheckNotBeyond(const std::string& directory, const Target& point, const GtidSet& executed,
+                      const Boundary& boundary) {
+  const GtidSet beyond = executed.Minus(boundary.set);
+  if (beyond.empty()) return OkStatus();
+  return Status(Code::kUnreachableTarget,
+                directory + " is beyond " + point.ToString() + " already: it has executed " +
+                    Abridged(beyond),
+                "transactions cannot be taken back: name a later target, or restore into another "
+                "directory");
+}
+
+Status CheckFinished(const std::string& directory, bool resume, PreparedRestore* prepared) {
+  if (!prepared->found || prepared->found->step != RestoreStep::kDone) return OkStatus();
+  prepared->finished = prepared->plan.end_set == prepared->found->end_set;
+  if (prepared->finished || resume) return OkStatus();
+  return Status(Code::kTargetRefused,
+                directory + " is not empty: it holds a finished restore, and its target is now " +
+                    std::to_string(prepared->plan.end_set.Minus(prepared->found->end_set).Count()) +
+                    " transactions further",
+                "--resume brings it there");
+}
+
+Status CheckBlockers(FileSystem& files, ArchiveView& view, const RestoreOptions& options,
+                     PreparedRestore* prepared) {
+  const std::string& directory = options.target.directory;
+  const BaseBackup* dump = prepared->loads_base ? &prepared->base : nullptr;
+  prepared->disk =
+      EstimateDisk(prepared->plan, dump, prepared->loads_base && options.target.provision,
+                   options.applier);
+  if (!options.target.provision || directory.empty() || prepared->finished) return OkStatus();
+  TM_ASSIGN_OR_RETURN(prepared->disk.free_bytes, FreeBytesFor(files, directory));
+  CheckDiskSpace(prepared->disk, directory, &prepared->blockers, &prepared->warnings);
+  if (prepared->mysqld.empty()) return OkStatus();
+  Result<std::string> version = AskServerVersion(prepared->mysqld);
+  if (!version.ok()) {
+    prepared->blockers.push_back(version.error());
+    return OkStatus();
+  }
+  TM_ASSIGN_OR_RETURN(const std::string source, SourceVersion(view, prepared->plan));
+  if (Status fit = CheckVersions(prepared->mysqld, *version, source); !fit.ok())
+    prepared->blockers.push_back(std::move(fit));
+  return OkStatus();
+}
+
+Status AskRunningTarget(const RestoreOptions& options, const Coverage& coverage,
+                        PreparedRestore* prepared) {
+  TM_ASSIGN_OR_RETURN(auto connection, Connection::Open(options.target.connection));
+  TM_ASSIGN_OR_RETURN(const TargetFacts facts, InspectRunningTarget(*connection));
+  prepared->left_over_channel = facts.restore_channel;
+  TM_RETURN_IF_ERROR(CheckIsAtBase(options, prepared->base, facts.gtid_executed, coverage,
+                                   facts.restore_channel));
+  prepared->base.gtid_set = facts.gtid_executed;
+  prepared->warnings.insert(prepared->warnings.end(), facts.warnings.begin(), facts.warnings.end());
+  if (facts.restore_channel)
+    prepared->warnings.push_back(
+        "an interrupted restore into this target is gone on with from where it stands");
+  return OkStatus();
 }
 
 }  // namespace
 
+Result<Plan> PlanRestore(ArchiveView& view, const Target& point, const GtidSet& base,
+                         const Surgery& earlier, const Surgery& given,
+                         const std::string& directory) {
+  Locator locator(view);
+  TM_ASSIGN_OR_RETURN(const Boundary boundary, locator.Resolve(point));
+  if (!directory.empty()) TM_RETURN_IF_ERROR(CheckNotBeyond(directory, point, base, boundary));
+  const Surgery all = Merged(earlier, given);
+  TM_RETURN_IF_ERROR(CheckSurgery(all));
+  const Surgery remaining = RemainingSurgery(earlier, given, boundary.set.Minus(base));
+  TM_ASSIGN_OR_RETURN(Plan plan, MakePlan(view.source(), point, base, boundary,
+                                          view.ComputeCoverage(), view.segments(), remaining));
+  plan.surgery = all;
+  if (!remaining.empty()) std::erase(plan.warnings, SurgeryWarning(remaining));
+  if (!all.empty()) plan.warnings.push_back(SurgeryWarning(all));
+  return plan;
+}
+
+Status CheckPlace(FileSystem& files, const ArchiveView& view, const RestoreOptions& options) {
+  TM_RETURN_IF_ERROR(CheckOptions(options));
+  PreparedRestore place;
+  if (options.target.provision)
+    TM_RETURN_IF_ERROR(LookIntoDirectory(files, view, options, &place));
+  FindPrograms(options, &place);
+  return place.blockers.empty() ? OkStatus() : place.blockers.front();
+}
+
 Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view,
                                        const RestoreOptions& options) {
+  return PrepareRestore(files, view, options, /*data_is_lost=*/false);
+}
+
+Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view,
+                                       const RestoreOptions& options, bool data_is_lost) {
   TM_RETURN_IF_ERROR(CheckOptions(options));
   PreparedRestore prepared;
-  TM_RETURN_IF_ERROR(FindPrograms(files, options.target, &prepared));
+  const bool provision = options.target.provision;
+  if (provision) TM_RETURN_IF_ERROR(LookIntoDirectory(files, view, options, &prepared));
+  const RestoreState* found = prepared.found ? &*prepared.found : nullptr;
+  prepared.loads_base =
+      provision && (found == nullptr || data_is_lost || found->step == RestoreStep::kClaimed);
+  FindPrograms(options, &prepared);
+
   Locator locator(view);
-  const Coverage coverage = view.ComputeCoverage();
-  TM_ASSIGN_OR_RETURN(prepared.base, ReadBase(files, locator, options.dump_path));
-  prepared.warnings = prepared.base.warnings;
-  if (!options.target.provision) {
-    TM_ASSIGN_OR_RETURN(auto connection, Connection::Open(options.target.connection));
-    TM_ASSIGN_OR_RETURN(const TargetFacts facts, InspectRunningTarget(*connection));
-    TM_RETURN_IF_ERROR(CheckIsAtBase(options, prepared.base, facts.gtid_executed, coverage));
-    if (options.dump_path.empty()) prepared.base.gtid_set = facts.gtid_executed;
-    prepared.warnings.insert(prepared.warnings.end(), facts.warnings.begin(), facts.warnings.end());
+  Surgery earlier = found != nullptr ? found->surgery : Surgery();
+  if (!prepared.loads_base && provision) {
+    prepared.base = LoadedBase(*found, options.resume);
+  } else {
+    std::string dump = options.dump_path;
+    if (dump.empty() && found != nullptr) dump = found->dump_path;
+    if (provision && dump.empty())
+      return Status(Code::kUsage, "a new server needs a base backup to begin with",
+                    "name a mysqldump file, or a running target that has the base loaded already");
+    TM_ASSIGN_OR_RETURN(prepared.base, ReadBase(files, locator, dump));
+    prepared.warnings = prepared.base.warnings;
   }
-  TM_ASSIGN_OR_RETURN(const Boundary boundary, locator.Resolve(options.point));
-  TM_ASSIGN_OR_RETURN(prepared.plan, MakePlan(view.source(), options.point, prepared.base.gtid_set,
-                                              boundary, coverage, view.segments()));
-  TM_RETURN_IF_ERROR(CheckPipeCarries(view, prepared.plan));
+  if (!provision) {
+    TM_RETURN_IF_ERROR(AskRunningTarget(options, view.ComputeCoverage(), &prepared));
+    // What the interrupted run has skipped is executed.
+    if (prepared.left_over_channel)
+      earlier.skip = options.surgery.skip.Intersection(prepared.base.gtid_set);
+  }
+  TM_ASSIGN_OR_RETURN(
+      prepared.plan,
+      PlanRestore(view, options.point, prepared.base.gtid_set, earlier, options.surgery,
+                  provision && !prepared.loads_base ? options.target.directory : ""));
+  if (options.applier == ApplierKind::kPipe)
+    TM_RETURN_IF_ERROR(CheckPipeCarries(view, prepared.plan));
+  TM_RETURN_IF_ERROR(CheckFinished(options.target.directory, options.resume, &prepared));
+  TM_RETURN_IF_ERROR(CheckBlockers(files, view, options, &prepared));
   return prepared;
 }
 

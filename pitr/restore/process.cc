@@ -103,6 +103,9 @@ struct ChildPlan {
   ::_exit(127);
 }
 
+// glibc 2.36 declares pidfd_open without C linkage.
+int OpenPid(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+
 Status ProgramFailed(const std::string& path, int error) {
   return Status(Code::kUsage, "cannot run " + path + ": " + std::strerror(error),
                 "name the program with its path, or put its directory into PATH");
@@ -194,10 +197,10 @@ class ChildProcess::Capture {
   std::thread thread_;  // last: it uses the others
 };
 
-ChildProcess::ChildProcess(pid_t pid, int pid_descriptor, Descriptor input,
+ChildProcess::ChildProcess(pid_t pid, Descriptor pid_descriptor, Descriptor input,
                            std::unique_ptr<Capture> errors)
     : pid_(pid),
-      pid_descriptor_(pid_descriptor),
+      pid_descriptor_(std::move(pid_descriptor)),
       input_(std::move(input)),
       errors_(std::move(errors)) {}
 
@@ -248,9 +251,8 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::Start(ProcessOptions options
     ::waitpid(pid, nullptr, 0);
     return ProgramFailed(program, error);
   }
-  // glibc 2.36 declares pidfd_open without C linkage.
-  const int pid_descriptor = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
-  if (pid_descriptor < 0) {
+  Descriptor pid_descriptor(OpenPid(pid));
+  if (pid_descriptor.get() < 0) {
     const int why = errno;
     ::kill(pid, SIGKILL);
     ::waitpid(pid, nullptr, 0);
@@ -259,13 +261,21 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::Start(ProcessOptions options
   auto capture =
       errors.read.get() >= 0 ? std::make_unique<Capture>(std::move(errors.read)) : nullptr;
   return std::unique_ptr<ChildProcess>(
-      new ChildProcess(pid, pid_descriptor, std::move(feed), std::move(capture)));
+      new ChildProcess(pid, std::move(pid_descriptor), std::move(feed), std::move(capture)));
+}
+
+Result<std::unique_ptr<ChildProcess>> ChildProcess::Adopt(pid_t pid) {
+  Descriptor pid_descriptor = Above2(pid > 0 ? OpenPid(pid) : -1);
+  if (pid_descriptor.get() < 0 || Ready(pid_descriptor.get(), POLLIN, 0))
+    return Status(Code::kNotFound, "there is no process " + std::to_string(pid));
+  return std::unique_ptr<ChildProcess>(
+      new ChildProcess(pid, std::move(pid_descriptor), Descriptor(), nullptr));
 }
 
 ChildProcess::~ChildProcess() {
   input_.Close();
   if (released_ || exit_code_) return;
-  ::kill(pid_, SIGKILL);
+  Signal(SIGKILL);
   Wait(-1);
 }
 
@@ -289,13 +299,20 @@ Status ChildProcess::WriteInput(Bytes bytes, const std::function<bool()>& go_on)
 std::optional<int> ChildProcess::Wait(int timeout_ms) {
   if (exit_code_ || !Ready(pid_descriptor_.get(), POLLIN, timeout_ms)) return exit_code_;
   int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) continue;
-  exit_code_ = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  pid_t reaped = 0;
+  do {
+    reaped = ::waitpid(pid_, &status, 0);
+  } while (reaped < 0 && errno == EINTR);
+  if (reaped < 0)  // not our child
+    exit_code_ = kExitCodeUnknown;
+  else
+    exit_code_ = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   return exit_code_;
 }
 
 void ChildProcess::Signal(int signal_number) {
-  if (!exit_code_) ::kill(pid_, signal_number);
+  if (!exit_code_)
+    ::syscall(SYS_pidfd_send_signal, pid_descriptor_.get(), signal_number, nullptr, 0);
 }
 
 std::string ChildProcess::Errors() { return errors_ ? errors_->Stop() : std::string(); }

@@ -6,6 +6,9 @@
 // lives as long as it should. Every child is in a process group of its own: a terminal's ^C reaches
 // only us, and we decide what to stop. One thread at a time; the first Start makes the process
 // ignore SIGPIPE, because writing to a child that died must be an error, not a death.
+//
+// Adopt makes a ChildProcess of a process that somebody else started (an earlier run of us): all
+// but its exit code and its streams is as with a child.
 #pragma once
 
 #include <sys/types.h>
@@ -60,9 +63,14 @@ struct ProcessOptions {
 inline constexpr size_t kCapturedErrorBytesMax =
     8192;  // the first and the last half of it, when there is more
 
+inline constexpr int kExitCodeUnknown = -1;  // of a process that was adopted
+
 class ChildProcess {
  public:
   static Result<std::unique_ptr<ChildProcess>> Start(ProcessOptions options);
+  // From now on `pid` cannot come to mean another process; whether it means the right one is to be
+  // checked after this. kNotFound if it runs no more.
+  static Result<std::unique_ptr<ChildProcess>> Adopt(pid_t pid);
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
@@ -73,7 +81,8 @@ class ChildProcess {
   Status WriteInput(Bytes bytes, const std::function<bool()>& go_on);
   void CloseInput() { input_.Close(); }
 
-  // The exit code, 128 + signal if a signal ended it; nullopt if it still runs after `timeout_ms`.
+  // The exit code, 128 + signal if a signal ended it, kExitCodeUnknown; nullopt if it still runs
+  // after `timeout_ms`.
   std::optional<int> Wait(int timeout_ms);
   void Signal(int signal_number);  // nothing if it has ended
   // What it wrote to standard error, trimmed; once it has ended.
@@ -82,7 +91,8 @@ class ChildProcess {
 
  private:
   class Capture;
-  ChildProcess(pid_t pid, int pid_descriptor, Descriptor input, std::unique_ptr<Capture> errors);
+  ChildProcess(pid_t pid, Descriptor pid_descriptor, Descriptor input,
+               std::unique_ptr<Capture> errors);
 
   const pid_t pid_;
   const Descriptor pid_descriptor_;  // readable when the process has ended

@@ -28,6 +28,17 @@ Json TargetToJson(const Receipt& receipt) {
   return json;
 }
 
+Json MeasuredToJson(const Measured& measured) {
+  Json json;
+  json["bytes"] = measured.bytes;
+  json["seconds"] = measured.seconds;
+  json["bytes_per_second"] =
+      measured.seconds > 0
+          ? static_cast<uint64_t>(static_cast<double>(measured.bytes) / measured.seconds)
+          : 0;
+  return json;
+}
+
 }  // namespace
 
 std::string Receipt::ToJson() const {
@@ -42,7 +53,12 @@ std::string Receipt::ToJson() const {
   json["extra"] = gtid_executed.Minus(plan.end_set).ToString();
   AddTime(&json, "started", started_us);
   AddTime(&json, "finished", finished_us);
+  json["runs"] = runs;
   json["applier"] = applier;
+  json["workers"] = workers.empty() ? Json() : Json(std::stoull(workers));
+  json["load"] = MeasuredToJson(load);
+  json["apply"] = MeasuredToJson(apply);
+  json["durable_checked"] = durable_checked;
   json["target"] = TargetToJson(*this);
   json["base"] = BaseToJson(base);
   json["plan"] = tidemark::ToJson(plan);

@@ -9,6 +9,9 @@
 // worker count), RELOAD.
 #pragma once
 
+#include <chrono>
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "pitr/restore/applier.h"
@@ -29,6 +32,8 @@ struct ReplicaApplierOptions {
   std::function<Status()> target_lives = [] { return OkStatus(); };
   // The end of the target's error log, "" if it cannot be read: for an applier that stopped.
   std::function<std::string()> log_tail = [] { return std::string(); };
+  // So long a target may wait for space on its disk without a transaction more.
+  std::chrono::seconds disk_patience{30};
 };
 
 class ReplicaApplier : public Applier {
@@ -37,11 +42,11 @@ class ReplicaApplier : public Applier {
       : access_(access), options_(std::move(options)) {}
 
   const char* name() const override { return "replica"; }
-  // Starts from whatever part of plan.to_apply the target has executed already. On every way out
-  // the channel is stopped; it is removed unless the error is worth going on from (the relay log is
-  // discarded in every case: what was not applied is served again). kTargetRefused names GTID,
-  // table and the server's own message; kUnreachableTarget and others if the archive could not be
-  // served; kInterrupted.
+  // Starts from whatever part of plan.to_apply the target has executed already; plan.surgery.skip
+  // is committed as empty transactions first. On every way out the channel is stopped and removed
+  // with its relay log, if the target still answers: what was not applied is served again.
+  // kTargetRefused names GTID, table and the server's own message; kDiskFull if the target's disk
+  // is; the archive's error if it could not be served; kInterrupted.
   Status Apply(ArchiveView& view, const Plan& plan, const OnProgress& on_progress) override;
 
  private:

@@ -1,192 +1,158 @@
 #include "pitr/restore/restore.h"
 
-#include "pitr/restore/client_access.h"
-#include "pitr/restore/dump_loader.h"
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+#include "pitr/restore/continuation.h"
 #include "pitr/restore/pipe_applier.h"
+#include "pitr/restore/prepare.h"
+#include "pitr/restore/replica_applier.h"
+#include "pitr/restore/restore_run.h"
 #include "pitr/restore/running_target.h"
-#include "pitr/restore/server_instance.h"
 
 namespace tidemark {
 namespace {
 
-// Ours while we restore: root may get the source's password with the dump, or lose its rights on
-// the way.
-constexpr char kRestoreUser[] = "tidemark_restore";
-constexpr uint32_t kReadTimeoutSeconds = 600;
+constexpr uint64_t kPidFileBytesMax = 64;
 
-class RestoreRun {
- public:
-  RestoreRun(FileSystem& files, Clock& clock, ArchiveView& view, const RestoreOptions& options,
-             const OnRestoreProgress& progress)
-      : files_(files), clock_(clock), view_(view), options_(options), progress_(progress) {}
+// Of a finished server that somebody may have stopped since then: its number may be another's now.
+int64_t PidOf(FileSystem& files, const std::string& directory) {
+  const Result<std::string> text =
+      ReadSmallFile(files, JoinPath(directory, "mysqld.pid"), kPidFileBytesMax);
+  const int64_t pid = text.ok() ? std::strtoll(text->c_str(), nullptr, 10) : 0;
+  std::ifstream command("/proc/" + std::to_string(pid) + "/cmdline");
+  const std::string line{std::istreambuf_iterator<char>(command), {}};
+  return line.find(directory) == std::string::npos ? 0 : pid;
+}
 
-  Result<Receipt> Run();
+}  // namespace
 
- private:
-  Status Act();
-  Status Provision();
-  Status LoadBase();
-  Status SetBaseGtids(Connection& root);
-  Status CreateRestoreUser(Connection& root);
-  Status Apply();
-  Status Assert();
-  Status StartDurably();
-  Status HandOver(Connection& connection);
-  Status DropRestoreUser(Connection& connection);
-  Status Finish(Status outcome);
-  Status WithFate(const Status& error);
-  void AskWhereItIs();
-
-  bool Report(RestorePhase phase, uint64_t done = 0, uint64_t total = 0) {
-    return progress_({phase, done, total});
-  }
-  ServerInstance::GoOn GoOn(RestorePhase phase) {
-    return [this, phase] { return Report(phase); };
-  }
-  ConnectionOptions Login(const std::string& user, const std::string& password_file) const;
-
-  FileSystem& files_;
-  Clock& clock_;
-  ArchiveView& view_;
-  const RestoreOptions& options_;
-  const OnRestoreProgress& progress_;
-  PreparedRestore prepared_;
-  Receipt receipt_;
-  std::unique_ptr<ServerInstance> server_;  // outlives who talks to it
-  std::unique_ptr<ClientAccess> access_;
-};
+void RestoreRun::TakePrepared(PreparedRestore prepared) {
+  prepared_ = std::move(prepared);
+  receipt_.plan = prepared_.plan;
+  receipt_.base = prepared_.base;
+  receipt_.warnings.insert(receipt_.warnings.end(), prepared_.warnings.begin(),
+                           prepared_.warnings.end());
+  receipt_.warnings.insert(receipt_.warnings.end(), prepared_.plan.warnings.begin(),
+                           prepared_.plan.warnings.end());
+}
 
 Result<Receipt> RestoreRun::Run() {
   receipt_.started_us = clock_.WallMicroseconds();
+  receipt_.provisioned = options_.target.provision;
   if (!Report(RestorePhase::kPlan)) return Status(Code::kInterrupted, "interrupted");
   if (options_.target.provision && options_.target.directory.empty())
     return Status(Code::kUsage, "no directory is named for the new server");
-  TM_ASSIGN_OR_RETURN(prepared_, PrepareRestore(files_, view_, options_));
-  receipt_.plan = prepared_.plan;
-  receipt_.base = prepared_.base;
-  receipt_.warnings = prepared_.warnings;
-  receipt_.warnings.insert(receipt_.warnings.end(), prepared_.plan.warnings.begin(),
-                           prepared_.plan.warnings.end());
-  receipt_.provisioned = options_.target.provision;
+  TM_RETURN_IF_ERROR(CheckPlace(files_, view_, options_));
+  TM_ASSIGN_OR_RETURN(PreparedRestore prepared, PrepareRestore(files_, view_, options_));
+  if (!prepared.blockers.empty()) return prepared.blockers.front();
+  TakePrepared(std::move(prepared));
+  if (prepared_.found && !prepared_.found->source.empty()) {
+    state_ = *prepared_.found;
+    if (prepared_.finished) return AlreadyDone();
+    ++state_.runs;
+  } else {
+    state_.started_us = receipt_.started_us;
+    // A directory that was claimed and no more: nobody knows under which number.
+    state_.server_id = static_cast<uint32_t>(receipt_.started_us % UINT32_MAX) + 1;
+  }
+  receipt_.runs = state_.runs;
   TM_RETURN_IF_ERROR(Finish(Act()));
   Report(RestorePhase::kDone);
   return std::move(receipt_);
 }
 
 Status RestoreRun::Act() {
-  if (options_.target.provision) {
-    TM_RETURN_IF_ERROR(Provision());
-    TM_RETURN_IF_ERROR(LoadBase());
-  } else {
-    TM_ASSIGN_OR_RETURN(access_, ClientAccess::Make(files_, TemporaryDirectory()));
-    TM_RETURN_IF_ERROR(access_->LogInAs(options_.target.connection));
-    receipt_.socket = options_.target.connection.socket;
-    receipt_.host = options_.target.connection.host;
-    receipt_.port = receipt_.socket.empty() ? options_.target.connection.port : uint16_t{0};
+  return options_.target.provision ? ActOnNewServer() : ActOnRunningTarget();
+}
+
+Status RestoreRun::ActOnRunningTarget() {
+  TM_ASSIGN_OR_RETURN(access_, ClientAccess::Make(files_, TemporaryDirectory()));
+  TM_RETURN_IF_ERROR(access_->LogInAs(options_.target.connection));
+  receipt_.socket = options_.target.connection.socket;
+  receipt_.host = options_.target.connection.host;
+  receipt_.port = receipt_.socket.empty() ? options_.target.connection.port : uint16_t{0};
+  if (prepared_.left_over_channel) {
+    TM_ASSIGN_OR_RETURN(auto connection, access_->Connect());
+    TM_RETURN_IF_ERROR(RemoveRestoreChannel(*connection));
   }
   TM_RETURN_IF_ERROR(Apply());
   TM_RETURN_IF_ERROR(Assert());
-  if (server_) TM_RETURN_IF_ERROR(StartDurably());
   TM_ASSIGN_OR_RETURN(auto connection, access_->Connect());
   TM_ASSIGN_OR_RETURN(const auto undecided, UndecidedXaWarnings(*connection));
   receipt_.warnings.insert(receipt_.warnings.end(), undecided.begin(), undecided.end());
-  return server_ ? HandOver(*connection) : OkStatus();
+  return OkStatus();
 }
 
-ConnectionOptions RestoreRun::Login(const std::string& user,
-                                    const std::string& password_file) const {
-  ConnectionOptions login;
-  login.socket = server_->socket();
-  login.user = user;
-  login.password.file = password_file;
-  login.read_timeout_s = kReadTimeoutSeconds;
-  return login;
-}
-
-Status RestoreRun::Provision() {
-  if (!Report(RestorePhase::kProvision)) return Status(Code::kInterrupted, "interrupted");
-  ServerOptions options;
-  options.directory = options_.target.directory;
-  options.mysqld = prepared_.mysqld;
-  options.options = options_.target.mysqld_options;
-  options.port = options_.target.port;
-  TM_ASSIGN_OR_RETURN(server_, ServerInstance::Claim(files_, options));
-  // From here on the directory is ours, and what goes wrong is told by a receipt in it.
-  receipt_.directory = server_->directory();
-  TM_RETURN_IF_ERROR(server_->Initialize(GoOn(RestorePhase::kProvision)));
+Status RestoreRun::ActOnNewServer() {
+  TM_RETURN_IF_ERROR(prepared_.loads_base ? BeginAnew() : GoOn());
   receipt_.socket = server_->socket();
-  receipt_.start_command = server_->Command(ServerInstance::Mode::kHandedOver);
-  TM_ASSIGN_OR_RETURN(access_, ClientAccess::Make(files_, receipt_.directory));
-  return server_->Start(ServerInstance::Mode::kRestoring, GoOn(RestorePhase::kProvision));
-}
-
-Status RestoreRun::LoadBase() {
-  TM_RETURN_IF_ERROR(access_->LogInAs(Login("root", {})));
-  // Logged in before the load: afterwards root may be somebody else. It may take longer than
-  // wait_timeout.
-  TM_ASSIGN_OR_RETURN(auto root, access_->Connect());
-  TM_RETURN_IF_ERROR(
-      ExecuteOnTarget(*root, "SET @@SESSION.wait_timeout=31536000, @@SESSION.sql_log_bin=0"));
-  TM_RETURN_IF_ERROR(LoadDump(files_, prepared_.base, *access_, prepared_.mysql,
-                              [this](uint64_t done, uint64_t total) {
-                                return Report(RestorePhase::kLoadBase, done, total);
-                              }));
-  TM_RETURN_IF_ERROR(SetBaseGtids(*root));
-  return CreateRestoreUser(*root);
-}
-
-Status RestoreRun::SetBaseGtids(Connection& root) {
-  const bool old_names = root.VersionNumber() < 80200;
-  if (prepared_.base.configures_replication)  // a dump taken with --source-data=1
-    TM_RETURN_IF_ERROR(ExecuteOnTarget(
-        root, root.VersionNumber() < 80022 ? "RESET SLAVE ALL" : "RESET REPLICA ALL"));
-  if (!prepared_.base.sets_gtid_purged) {
-    TM_RETURN_IF_ERROR(
-        ExecuteOnTarget(root, old_names ? "RESET MASTER" : "RESET BINARY LOGS AND GTIDS"));
-    TM_RETURN_IF_ERROR(ExecuteOnTarget(
-        root, "SET @@GLOBAL.gtid_purged=" + root.Quoted(prepared_.base.gtid_set.ToString())));
+  if (state_.step != RestoreStep::kApplied) {
+    TM_RETURN_IF_ERROR(Remember(RestoreStep::kApplying));
+    {
+      TM_ASSIGN_OR_RETURN(auto connection, access_->Connect());
+      TM_RETURN_IF_ERROR(ServerInstance::DisableRedo(*connection));
+    }
+    TM_RETURN_IF_ERROR(Apply());
+    TM_RETURN_IF_ERROR(Assert());
+    TM_RETURN_IF_ERROR(Remember(RestoreStep::kApplied));
   }
-  TM_ASSIGN_OR_RETURN(const GtidSet executed, ReadGtidExecuted(root));
-  if (executed == prepared_.base.gtid_set) return OkStatus();
-  return Status(Code::kBadBackup,
-                "after loading " + prepared_.base.path + " the server is at \"" +
-                    Abridged(executed) + "\", not at the dump's \"" +
-                    Abridged(prepared_.base.gtid_set) + "\"",
-                "the dump holds statements of its own that change gtid_executed; take one with "
-                "mysqldump alone");
-}
-
-Status RestoreRun::CreateRestoreUser(Connection& root) {
-  const std::string password = RandomSecret();
-  TM_ASSIGN_OR_RETURN(const std::string password_file, access_->KeepSecret("password", password));
-  const std::string user = std::string("'") + kRestoreUser + "'@'localhost'";
-  for (const std::string& statement :
-       {std::string("FLUSH LOCAL PRIVILEGES"),  // the loaded accounts count from here on, as they
-                                                // did on the source
-        "DROP USER IF EXISTS " + user,
-        "CREATE USER " + user + " IDENTIFIED BY " + root.Quoted(password),
-        "GRANT ALL ON *.* TO " + user + " WITH GRANT OPTION"}) {
-    if (Status status = ExecuteOnTarget(root, statement); !status.ok())
-      return std::move(status)
-          .WithContext("preparing the loaded server's accounts")
-          .WithHint(
-              "a dump of the mysql schema loads only into a server of its own version; restore "
-              "with the same one, "
-              "or take the dump without that schema");
-  }
-  return access_->LogInAs(Login(kRestoreUser, password_file));
+  return HandOver();
 }
 
 Status RestoreRun::Apply() {
   const uint64_t total = prepared_.plan.transactions;
   if (!Report(RestorePhase::kApply, 0, total)) return Status(Code::kInterrupted, "interrupted");
-  PipeApplier applier(*access_, {prepared_.mysqlbinlog, prepared_.mysql});
-  receipt_.applier = applier.name();
-  TM_RETURN_IF_ERROR(applier.Apply(view_, prepared_.plan, [this](const ApplyProgress& at) {
-    return Report(RestorePhase::kApply, at.transactions_done, at.transactions);
-  }));
+  TM_ASSIGN_OR_RETURN(auto connection, access_->Connect());
+  TM_ASSIGN_OR_RETURN(const GtidSet executed, ReadGtidExecuted(*connection));
+  const std::string workers = connection->VersionNumber() >= 80026
+                                  ? "SELECT @@GLOBAL.replica_parallel_workers"
+                                  : "SELECT @@GLOBAL.slave_parallel_workers";
+  if (options_.applier == ApplierKind::kReplica) {
+    TM_ASSIGN_OR_RETURN(receipt_.workers, QueryTargetValue(*connection, workers));
+    if (!server_ && options_.workers != 0) receipt_.workers = std::to_string(options_.workers);
+  }
+  receipt_.applier = ApplierKindName(options_.applier);
+  const int64_t begun_us = clock_.MonotonicMicroseconds();
+  TM_RETURN_IF_ERROR(RunApplier(executed));
+  const double seconds = 1e-6 * static_cast<double>(clock_.MonotonicMicroseconds() - begun_us);
+  // What an earlier run of this restore had applied was not applied by us.
+  const GtidSet to_apply = prepared_.plan.end_set.Minus(prepared_.plan.base);
+  const uint64_t all = to_apply.Count(), ours = to_apply.Minus(executed).Count();
+  const double share = all == 0 ? 0 : static_cast<double>(ours) / static_cast<double>(all);
+  receipt_.apply = {
+      static_cast<uint64_t>(share * static_cast<double>(prepared_.plan.raw_bytes)), seconds};
   return Report(RestorePhase::kApply, total, total) ? OkStatus()
                                                     : Status(Code::kInterrupted, "interrupted");
+}
+
+Status RestoreRun::RunApplier(const GtidSet& executed) {
+  const Plan& plan = prepared_.plan;
+  const auto on_progress = [this](const ApplyProgress& at) {
+    return Report(RestorePhase::kApply, at.transactions_done, at.transactions);
+  };
+  if (options_.applier == ApplierKind::kPipe) {
+    // It knows nothing of surgery, and gives everything that is not in the base.
+    Plan rest = plan;
+    rest.to_apply = plan.end_set.Minus(executed);
+    rest.transactions = rest.to_apply.Count();
+    rest.base = executed.Union(plan.surgery.leave_out);
+    return PipeApplier(*access_, {prepared_.mysqlbinlog, prepared_.mysql})
+        .Apply(view_, rest, on_progress);
+  }
+  ReplicaApplierOptions options;
+  options.open_view = [&files = files_, root = view_.archive().root(), source = view_.source()] {
+    return ArchiveView::Open(files, root, source);
+  };
+  options.workers = server_ ? 0 : options_.workers;  // a new server was started with them
+  if (server_) {
+    options.target_lives = [this] { return server_->Alive(); };
+    options.log_tail = [this] { return server_->LogTail(); };
+  } else {
+    options.serve_address = options_.serve_address;
+  }
+  return ReplicaApplier(*access_, std::move(options)).Apply(view_, plan, on_progress);
 }
 
 Status RestoreRun::Assert() {
@@ -206,39 +172,6 @@ Status RestoreRun::Assert() {
                 "do not use this server; somebody else wrote to it, or this is a bug");
 }
 
-// A clean shutdown, then the durable configuration it will live with: what is handed over has been
-// started once with it.
-Status RestoreRun::StartDurably() {
-  TM_RETURN_IF_ERROR(server_->Stop());
-  TM_RETURN_IF_ERROR(
-      server_->Start(ServerInstance::Mode::kHandedOver, GoOn(RestorePhase::kAssert)));
-  return Assert();
-}
-
-Status RestoreRun::HandOver(Connection& connection) {
-  TM_RETURN_IF_ERROR(DropRestoreUser(connection));
-  TM_RETURN_IF_ERROR(server_->WriteOptionFile());
-  if (!options_.keep_running) TM_RETURN_IF_ERROR(server_->Stop());
-  receipt_.mysqld_pid = server_->pid();
-  receipt_.port = options_.target.port;
-  return OkStatus();
-}
-
-Status RestoreRun::DropRestoreUser(Connection& connection) {
-  TM_RETURN_IF_ERROR(ExecuteOnTarget(connection, "SET @@SESSION.sql_log_bin=0"));
-  TM_ASSIGN_OR_RETURN(
-      const std::string open,
-      QueryTargetValue(
-          connection,
-          "SELECT COUNT(*) FROM mysql.user WHERE user='root' AND authentication_string='' AND "
-          "account_locked='N' AND plugin='caching_sha2_password'"));
-  if (open != "0")
-    receipt_.warnings.push_back(
-        "the restored server's root has no password (the backup brought none): only the "
-        "directory's permissions protect its socket");
-  return ExecuteOnTarget(connection, std::string("DROP USER '") + kRestoreUser + "'@'localhost'");
-}
-
 void RestoreRun::AskWhereItIs() {
   if (!access_ || access_->connection().user.empty() || (server_ && server_->pid() == 0)) return;
   Result<std::unique_ptr<Connection>> connection = access_->Connect();
@@ -247,17 +180,30 @@ void RestoreRun::AskWhereItIs() {
     receipt_.gtid_executed = *executed;
 }
 
+std::string RestoreRun::FateOfDirectory() const {
+  const std::string& directory = receipt_.directory;
+  if (given_back_) return directory + " is as it was";
+  if (state_.step < RestoreStep::kLoaded)
+    return directory + " is not usable; the same command begins there anew";
+  if (!receipt_.gtid_executed.Minus(prepared_.plan.end_set).empty())
+    return directory + " is not usable and can be removed";
+  return directory + " is not usable yet: run the same command again to go on from there";
+}
+
 Status RestoreRun::WithFate(const Status& error) {
   AskWhereItIs();
   std::string message = error.message(), hint = error.hint();
   const GtidSet missing = prepared_.plan.end_set.Minus(receipt_.gtid_executed);
-  if (error.code() == Code::kTargetRefused && !receipt_.applier.empty() &&
-      !receipt_.gtid_executed.empty() && !missing.empty())
+  const bool rejected = error.code() == Code::kTargetRefused && !receipt_.applier.empty() &&
+                        !receipt_.gtid_executed.empty() && !missing.empty();
+  if (rejected)
     message += "; not applied from " + missing.map().begin()->first.ToString() + ":" +
                std::to_string(missing.map().begin()->second.front().first) + " on";
   if (server_) {
-    server_->Kill();
-    message += "; " + receipt_.directory + " is not usable and can be removed";
+    message += "; " + FateOfDirectory();
+    if (rejected && state_.step == RestoreStep::kApplying)
+      hint += std::string(hint.empty() ? "" : "; ") +
+              "--resume --skip-gtid GTID goes on without a transaction";
   } else {
     message += "; the target stands at " + (receipt_.gtid_executed.empty()
                                                 ? std::string("an unknown GTID set")
@@ -267,29 +213,57 @@ Status RestoreRun::WithFate(const Status& error) {
   return Status(error.code(), message, hint);
 }
 
-// Writes the receipt, and makes the error say what became of the target.
+std::string RestoreRun::ReceiptPath() const {
+  if (!options_.receipt_path.empty() || !options_.target.provision) return options_.receipt_path;
+  return JoinPath(receipt_.directory, "receipt.json");
+}
+
+// Writes the receipt, and makes the error say what became of the target. A server with something in
+// it that is worth going on from is stopped in an orderly way: its redo log may be off.
 Status RestoreRun::Finish(Status outcome) {
   // Refused before anything was touched: there is nothing to put a receipt into.
   if (options_.target.provision && !server_) return outcome;
   if (!outcome.ok()) outcome = WithFate(outcome);
+  access_.reset();
+  if (!outcome.ok() && server_ && !given_back_) {
+    if (state_.step < RestoreStep::kLoaded)
+      server_->Kill();
+    else if (const Status stopped = server_->Stop(); !stopped.ok())
+      Warn("stopping the server failed: " + stopped.message());
+    if (!state_.secret_file.empty()) (void)files_.Remove(state_.secret_file);
+  }
   receipt_.outcome = outcome.ok() ? "restored" : CodeName(outcome.code());
   receipt_.error = outcome;
   receipt_.finished_us = clock_.WallMicroseconds();
-  std::string path = options_.receipt_path;
-  if (path.empty() && options_.target.provision)
-    path = JoinPath(receipt_.directory, "receipt.json");
-  if (!path.empty()) {
+  if (const std::string path = ReceiptPath(); !path.empty() && !given_back_) {
     const Status written = WriteSmallFileDurably(files_, path, receipt_.ToJson());
     if (outcome.ok() && !written.ok()) return written;
   }
-  access_.reset();  // its directory goes before the marker does
-  if (!outcome.ok() || !server_) return outcome;
-  TM_RETURN_IF_ERROR(server_->RemoveMarker());
-  if (options_.keep_running) server_->Release();
   return outcome;
 }
 
-}  // namespace
+// The same command again, after it was done. A run that was killed right before its end may not
+// have written its receipt.
+Result<Receipt> RestoreRun::AlreadyDone() {
+  receipt_.directory = AbsolutePath(options_.target.directory);
+  receipt_.outcome = "restored";
+  receipt_.end_state_reached = true;
+  receipt_.durable_checked = true;
+  receipt_.gtid_executed = state_.end_set;
+  receipt_.socket = state_.socket;
+  receipt_.port = options_.target.port;
+  receipt_.runs = state_.runs;
+  receipt_.applier = ApplierKindName(options_.applier);
+  receipt_.finished_us = clock_.WallMicroseconds();
+  receipt_.mysqld_pid = PidOf(files_, receipt_.directory);
+  receipt_.start_command = {prepared_.mysqld,
+                            "--defaults-file=" + JoinPath(receipt_.directory, "my.cnf")};
+  Warn("this restore was done already: nothing was touched");
+  if (const std::string path = ReceiptPath(); !files_.Exists(path))
+    TM_RETURN_IF_ERROR(WriteSmallFileDurably(files_, path, receipt_.ToJson()));
+  Report(RestorePhase::kDone);
+  return std::move(receipt_);
+}
 
 const char* RestorePhaseName(RestorePhase phase) {
   switch (phase) {

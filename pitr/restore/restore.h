@@ -1,7 +1,9 @@
 // From a base backup to a server that is exactly at the planned GTID set, with a receipt to prove
 // it.
 //
-// PrepareRestore decides and touches nothing; RunRestore acts. A provisioned server
+// PrepareRestore decides and touches nothing; RunRestore acts. A restore into a new server is a state
+// machine whose step is kept in DIR/restore.json (restore_state.h): whatever ends it, the same
+// command goes on from there without applying anything twice. A provisioned server
 // (server_instance.h) is marked RESTORING from the first moment until its end state was proved, so
 // that one left behind by a failure, an interruption or a crash of ours is never mistaken for a
 // restored one. One thread throughout.
@@ -9,12 +11,15 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "pitr/planner.h"
 #include "pitr/restore/applier.h"
 #include "pitr/restore/base_backup.h"
+#include "pitr/restore/estimate.h"
+#include "pitr/restore/restore_state.h"
 #include "replication/base/clock.h"
 #include "replication/source/connection_options.h"
 
@@ -35,11 +40,10 @@ struct RestoreTarget {
   std::string mysql = "mysql";
 };
 
-enum class ApplierKind : uint8_t { kReplica, kPipe };
-
 struct RestoreOptions {
-  std::string dump_path;  // mysqldump base; empty only with a running target (its gtid_executed is
-                          // the base)
+  // mysqldump base. May be empty with a running target (its gtid_executed is the base), and for a
+  // directory that holds an earlier restore with its base loaded.
+  std::string dump_path;
   RestoreTarget target;
   Target point;
   Surgery surgery;
@@ -70,10 +74,14 @@ struct Receipt {
   Plan plan;
   BaseBackup base;
   std::string applier;
+  std::string workers;    // of the target's parallel applier; "" if it was not asked
   std::string outcome;    // "restored" or the error's code name
   Status error;           // what went wrong, if anything
   GtidSet gtid_executed;  // of the target at the end, as far as it could be asked
   bool end_state_reached = false;
+  bool durable_checked = false;  // provisioned: CheckDurable found it durable
+  uint64_t runs = 1;             // of `pitr`, until it was done
+  Measured load, apply;          // in this run; zeros if it did neither
   int64_t started_us = 0;
   int64_t finished_us = 0;
   bool provisioned = false;
@@ -88,12 +96,20 @@ struct Receipt {
   std::string ToJson() const;  // documented in README.md
 };
 
-// The base's set (of the dump, or of the running target) and the plan; touches nothing. kUsage,
-// kBadBackup, kTargetRefused (directory not empty; running target unfit, or not at the base's set,
-// or with transactions that the source never had), and all errors of resolving and planning.
+// The base's set (of the dump, of the running target, or of what an earlier run brought the directory
+// to) and the plan; touches nothing. kUsage, kBadBackup, kTargetRefused (the directory holds another
+// restore; running target unfit, or not at the base's set, or with transactions that the source
+// never had), and all errors of resolving and planning. What stands in the way of a new server is
+// in `blockers`, so that a plan can be printed with them: RunRestore refuses with the first.
 struct PreparedRestore {
   BaseBackup base;
   Plan plan;
+  std::optional<RestoreState> found;  // what the directory holds of an earlier run
+  bool loads_base = false;            // begins with loading the dump
+  bool finished = false;              // the earlier run is done, and this command asks for no more
+  bool left_over_channel = false;     // running target: an interrupted run left its channel behind
+  DiskEstimate disk;
+  std::vector<Status> blockers;
   std::string mysqld;  // programs with their paths
   std::string mysql;
   std::string mysqlbinlog;
@@ -102,9 +118,9 @@ struct PreparedRestore {
 Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view,
                                        const RestoreOptions& options);
 
-// Prepare, provision, load, apply, assert, write the receipt. kEndStateNotReached if the target's
-// gtid_executed is not the plan's end set; the receipt is written in every case once something was
-// touched, and says what happened.
+// Prepare, provision, load, apply, assert, hand over, write the receipt; or only what of that an
+// earlier run has not done. kEndStateNotReached if the target's gtid_executed is not the plan's end
+// set; the receipt is written in every case once something was touched, and says what happened.
 using OnRestoreProgress = std::function<bool(const RestoreProgress&)>;  // false: interrupt
 Result<Receipt> RunRestore(FileSystem& files, Clock& clock, ArchiveView& view,
                            const RestoreOptions& options, const OnRestoreProgress& progress);

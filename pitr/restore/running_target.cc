@@ -3,11 +3,11 @@
 #include <cstdlib>
 
 #include "pitr/restore/client_access.h"
+#include "pitr/restore/replica_applier.h"
 
 namespace tidemark {
 namespace {
 
-constexpr size_t kAbridgedBytesMax = 400;
 constexpr uint64_t kLargestPacket = 1ULL << 30;
 
 Status Refused(const Connection& connection, const std::string& what, const std::string& hint) {
@@ -15,11 +15,18 @@ Status Refused(const Connection& connection, const std::string& what, const std:
                 "the restore target " + connection.options().Endpoint() + " " + what, hint);
 }
 
-Status CheckReplicatesNothing(Connection& connection) {
+Status CheckReplicatesNothing(Connection& connection, bool* restore_channel) {
   Result<QueryResult> channels = connection.Query(
       connection.VersionNumber() >= 80022 ? "SHOW REPLICA STATUS" : "SHOW SLAVE STATUS");
   if (!channels.ok()) return TargetError(channels.error());
   for (const QueryResult::Row& row : channels->rows) {
+    if (channels->Text(row, "Channel_Name") == kRestoreChannel) {
+      *restore_channel = true;
+      if (channels->Text(row, "Replica_IO_Running") != "Yes") continue;
+      return Status(Code::kLocked,
+                    "another pitr restores into " + connection.options().Endpoint() + " right now",
+                    "wait until it is done, or stop it");
+    }
     const auto runs = [&](const char* replica, const char* slave) {
       const std::string state = channels->Text(row, channels->Column(replica) ? replica : slave);
       return !state.empty() && state != "No";
@@ -77,9 +84,8 @@ Result<TargetFacts> InspectRunningTarget(Connection& connection) {
   if (!read_only.starts_with('0'))
     return Refused(connection, "is read-only",
                    "SET GLOBAL super_read_only=OFF, read_only=OFF there, for the restore");
-  TM_RETURN_IF_ERROR(CheckReplicatesNothing(connection));
-
   TargetFacts facts;
+  TM_RETURN_IF_ERROR(CheckReplicatesNothing(connection, &facts.restore_channel));
   facts.server_version = connection.ServerVersion();
   TM_ASSIGN_OR_RETURN(facts.gtid_executed, ReadGtidExecuted(connection));
   TM_ASSIGN_OR_RETURN(const std::string packet,
@@ -106,14 +112,6 @@ Result<std::vector<std::string>> UndecidedXaWarnings(Connection& connection) {
                        "lists them, and they "
                        "hold their locks until XA COMMIT or XA ROLLBACK");
   return warnings;
-}
-
-std::string Abridged(const GtidSet& set) {
-  std::string text = set.ToString();
-  if (text.size() <= kAbridgedBytesMax) return text;
-  const size_t end = text.rfind(',', kAbridgedBytesMax);
-  return text.substr(0, end == std::string::npos ? kAbridgedBytesMax : end) + ",… (" +
-         std::to_string(set.Count()) + " transactions in all)";
 }
 
 }  // namespace tidemark

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "pitr/abridged.h"
 #include "replication/event/gtid_set.h"
 #include "replication/source/connection.h"
 
@@ -12,6 +13,7 @@ namespace tidemark {
 struct TargetFacts {
   GtidSet gtid_executed;
   std::string server_version;
+  bool restore_channel = false;  // an interrupted restore of ours left its channel behind
   std::vector<std::string> warnings;
 };
 
@@ -22,13 +24,11 @@ Status ExecuteOnTarget(Connection& connection, const std::string& sql);
 
 // kTargetRefused, saying what to change, if it is MariaDB or older than 8.0, GTID mode is not ON,
 // it is read-only, or it replicates from somewhere (a running channel would add transactions while
-// we do). Changes nothing.
+// we do). kLocked if that is another restore's channel, and it is being served; one that is not was
+// left behind, and is not in the way. Changes nothing.
 Result<TargetFacts> InspectRunningTarget(Connection& connection);
 // XA transactions that are prepared and undecided at this point; a warning for each restore that
 // ends between XA PREPARE and its XA COMMIT.
 Result<std::vector<std::string>> UndecidedXaWarnings(Connection& connection);
-
-// "uuid:1-5,…", cut to a readable length, for messages.
-std::string Abridged(const GtidSet& set);
 
 }  // namespace tidemark

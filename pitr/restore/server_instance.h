@@ -1,24 +1,28 @@
-// A mysqld that we provision in a directory of its own, and its way from there to being handed over.
+// A mysqld that we provision in a directory of its own, and its way from there to being handed
+// over.
 //
-//   DIR/RESTORING     while it is not to be used: from the first moment until the end state was proved
+//   DIR/RESTORING     while it is not to be used: from the first moment to the proved end state
 //   DIR/restore.lock  locked by the `pitr` at work: of two at once one loses
 //   DIR/restore.json  how far it is (restore_state.h)
 //   DIR/data/         the data directory
 //   DIR/my.cnf        the options it is handed over with; until then a file that mysqld refuses
 //   DIR/mysqld.sock   (under a new directory in /tmp if that path is too long for a socket)
 //   DIR/mysqld.log, DIR/mysqld.pid
+//   DIR/*.kept        what quarantine put aside
 //
-// Two modes. kRestoring: for a server that can be made anew: socket only, no binary log, no doublewrite
-// buffer, no redo log (DisableRedo), nothing synced, sized to the machine. It lives on if `pitr` is
-// killed, because a server without redo log would not survive being killed itself: Reclaim finds it
-// again. kHandedOver: durable settings, GTID mode and binary log on, TCP if a port was asked for. In
-// both: a server_id of its own, the event scheduler off, replication not started.
+// Two modes. kRestoring: for a server that can be made anew: socket only, no binary log, no
+// doublewrite buffer, no redo log (DisableRedo), nothing flushed that can wait, sized to the
+// machine. It lives on if `pitr` is killed, because a server without redo log would not survive
+// being killed itself: Reclaim finds it again. kHandedOver: durable settings, GTID mode and binary
+// log on, TCP if a port was asked for. In both: a server_id of its own, the event scheduler off,
+// replication not started.
 //
-// While kRestoring, nothing but us can start a server on the data: mysqld refuses its
-// mysqld-auto.cnf, which we alone pass by (--persisted-globals-load=OFF).
+// From Initialize (or Reclaim) to WriteOptionFile the data is in quarantine (server_quarantine.cc):
+// nothing but us can start a server on it, except during the second or so that a Start of ours
+// takes.
 //
-// The object owns the process until Release(): its destructor stops it (orderly, so that a later run
-// can go on; kill it with Kill). One thread.
+// The object owns the process until Release(): its destructor stops it (orderly, so that a later
+// run can go on; kill it with Kill). One thread.
 #pragma once
 
 #include <functional>
@@ -36,7 +40,7 @@ struct ServerOptions {
   std::string directory;
   std::string mysqld;  // path
   std::vector<std::string>
-      options;        // further mysqld options "--name=value", for --initialize and ever after
+      options;           // further mysqld options "--name=value", for --initialize and ever after
   uint16_t port = 0;     // when handed over; 0: no TCP
   unsigned workers = 0;  // of the parallel applier while restoring; 0: sized to the machine
 };
@@ -56,9 +60,10 @@ class ServerInstance {
   // Once this has succeeded, what is in the directory is ours. kLocked.
   static Result<std::unique_ptr<ServerInstance>> Claim(FileSystem& files,
                                                        const ServerOptions& options);
-  // Takes a directory back that an earlier run claimed (the caller knows from restore.json), with the
-  // mysqld that still runs on it, if one does. Sets the marker again if it is gone. kLocked if another
-  // `pitr` is at work on it.
+  // Takes a directory back that an earlier run claimed (the caller knows from restore.json), with
+  // the mysqld that still runs on it, if one does. Sets marker and quarantine again if they are
+  // gone: what was handed over is not to be used again until WriteOptionFile and RemoveMarker.
+  // kLocked if another `pitr` is at work on it.
   static Result<std::unique_ptr<ServerInstance>> Reclaim(FileSystem& files,
                                                          const ServerOptions& options,
                                                          uint32_t server_id);
@@ -71,20 +76,28 @@ class ServerInstance {
   Status Initialize(const GoOn& go_on);  // the data directory; root@localhost has no password
   // Starts it and waits until it takes connections: one that says "access denied" takes them, too.
   // `init_sql`: statements that the server runs first, with all rights and not logged; kept in a
-  // private file meanwhile. kTargetRefused with the end of its log if it dies or does not come up.
+  // private file meanwhile; the first that fails fails the start. If it runs already (Reclaim) in
+  // this mode and without `init_sql`, only waits for it; else stops it first. kTargetRefused with
+  // the end of its log if it dies or does not come up: DataIsLost says whether there is any use in
+  // trying again.
   Status Start(Mode mode, const GoOn& go_on, const std::vector<std::string>& init_sql = {});
-  // ALTER INSTANCE … INNODB REDO_LOG, and checks that it is so. From Disable to Enable a killed mysqld
-  // loses its data.
+  // The last Start failed because the server was killed while its redo log was off: only Wipe and
+  // all over again help.
+  bool DataIsLost() const { return data_is_lost_; }
+  // ALTER INSTANCE … INNODB REDO_LOG, and checks that it is so. From Disable to Enable a killed
+  // mysqld loses its data.
   static Status DisableRedo(Connection& connection);
+  // Enable writes the buffer pool's changes out: give the connection minutes (read_timeout_s).
   static Status EnableRedo(Connection& connection);
   // After Start(kHandedOver): asks the server whether it is what a server must be: redo log and
   // doublewrite on, binary log on and synced, GTID mode on, no replication configured.
   static Status CheckDurable(Connection& connection);
-  bool running() const;      // it has not ended by itself
-  Status Alive() const;      // kTargetRefused with its log's end if it was started and has ended
-  Status Stop();             // orderly; killed, and an error, after kServerStopSecondsMax
-  void Kill();               // where its data is lost anyway
-  Status WriteOptionFile();  // my.cnf, for the mode it is handed over in; and lets mysqld start again
+  bool running() const;  // it has not ended by itself
+  Status Alive() const;  // kTargetRefused with its log's end if it was started and has ended
+  Status Stop();         // orderly; killed, and an error, after kServerStopSecondsMax
+  void Kill();           // where its data is lost anyway
+  // my.cnf, for the mode it is handed over in; and ends the quarantine.
+  Status WriteOptionFile();
   Status RemoveMarker();
   void Release();  // it lives on
 
@@ -94,15 +107,26 @@ class ServerInstance {
   std::string data_directory() const { return JoinPath(options_.directory, "data"); }
   std::string log_path() const { return JoinPath(options_.directory, "mysqld.log"); }
   uint32_t server_id() const { return server_id_; }
-  pid_t pid() const;       // 0: it does not run
+  pid_t pid() const;            // 0: it does not run
   std::string LogTail() const;  // its error messages, or else its last lines
 
  private:
   ServerInstance(FileSystem& files, ServerOptions options)
       : files_(files), options_(std::move(options)) {}
   Status ClaimDirectory();
+  Status TakeLock();
+  Status WriteMarker();
   Status ChooseSocket();
+  void Adopt();
   std::vector<std::string> Arguments(Mode mode) const;  // without program and --no-defaults
+  Status Launch(Mode mode, const std::vector<std::string>& init_sql);
+  Status AwaitUp(const GoOn& go_on);
+  Status Settle();
+  Status Failed(const std::string& what);  // with what its log says to that
+  std::string NewLog() const;              // the end of what the present server has written
+  Status Quarantine();
+  Status QuarantineOptionFile();
+  Status LiftQuarantine();  // of the data directory only
   std::string path(const char* name) const { return JoinPath(options_.directory, name); }
 
   FileSystem& files_;
@@ -112,7 +136,12 @@ class ServerInstance {
       socket_directory_;  // in /tmp, if it had to be; removed unless the server was released
   bool released_ = false;
   uint32_t server_id_ = 0;
-  std::unique_ptr<ChildProcess> process_;
+  std::unique_ptr<FileLock> lock_;
+  bool in_quarantine_ = false;
+  bool data_is_lost_ = false;
+  uint64_t log_start_bytes_ = 0;           // where the present server's part of the log begins
+  Mode mode_ = Mode::kRestoring;           // of process_
+  std::unique_ptr<ChildProcess> process_;  // may have ended
 };
 
 }  // namespace tidemark

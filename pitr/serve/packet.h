@@ -4,10 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "pitr/serve/event_packetizer.h"  // IWYU pragma: export
 #include "replication/base/bytes.h"
 #include "replication/base/status.h"
 
@@ -19,6 +21,9 @@ inline constexpr size_t kPacketPayloadMax = 0xFFFFFF;  // a payload of this size
 // (A dump request carries the replica's GTID set: 40 bytes and 16 an interval.)
 inline constexpr size_t kLoginPacketBytesMax = 64 << 10;
 inline constexpr size_t kCommandPacketBytesMax = 4 << 20;
+inline constexpr size_t kErrorMessageBytesMax = 511;  // MYSQL_ERRMSG_SIZE less its NUL
+inline constexpr size_t kReportedNameBytesMax = 255;  // host, user, password of a registration
+inline constexpr size_t kBinlogNameBytesMax = 512;    // FN_REFLEN
 
 struct PacketHeader {
   uint32_t payload_bytes = 0;
@@ -29,40 +34,17 @@ PacketHeader ReadPacketHeader(const uint8_t* four_bytes);
 // moved on.
 void AppendPacket(std::string_view payload, uint8_t* sequence, std::string* out);
 
-// An event stream as packets: each event behind an OK byte. Events are recognised by the size in
-// their headers, and may come in pieces cut anywhere; of an event nothing but the piece is held.
-class EventPacketizer {
- public:
-  // `sequence`: of the first packet; goes on over 255 to 0.
-  explicit EventPacketizer(uint8_t sequence) : sequence_(sequence) {}
-  // kCorruption if an event's header gives a size below a header's.
-  Status Append(Bytes events, std::string* out);
-  bool at_event_end() const { return event_left_ == 0 && header_.empty(); }
-  uint8_t* sequence() { return &sequence_; }
-
- private:
-  void BeginPacket(std::string* out);
-  uint8_t sequence_;
-  std::string header_;        // of an event cut inside its header
-  uint64_t event_left_ = 0;   // bytes of the event that have not been given
-  uint64_t packet_left_ = 0;  // … and of the packet under way
-  bool needs_empty_packet_ = false;  // the payload filled its last packet exactly
-};
-
 // Payloads (without packet headers).
 std::string OkPayload();
 std::string EofPayload();
-// `sqlstate` has five characters. Cut to what clients take (512 bytes of message).
+// `sqlstate` has five characters. The message is cut to kErrorMessageBytesMax, between characters.
 std::string ErrorPayload(uint16_t number, std::string_view sqlstate, std::string_view message);
 
-// A text result set of one or no row: payloads in order (column count, columns, EOF, rows, EOF).
-struct ResultCell {
-  std::string column;
-  bool null = false;
-  std::string value;
-};
-std::vector<std::string> ResultSetPayloads(const std::vector<std::vector<ResultCell>>& rows,
-                                           const std::vector<std::string>& columns);
+// A text result set: payloads in order (column count, columns, EOF, rows, EOF). Clients must not
+// have been offered CLIENT_DEPRECATE_EOF. Every row has a cell for each column; nullopt is NULL.
+using ResultRow = std::vector<std::optional<std::string>>;
+std::vector<std::string> ResultSetPayloads(const std::vector<std::string>& columns,
+                                           const std::vector<ResultRow>& rows);
 
 // Commands that we know. Any other value is one that we refuse.
 enum class Command : uint8_t {
@@ -78,6 +60,7 @@ enum class Command : uint8_t {
   kResetConnection = 31,
 };
 
+// What a replica says of itself. The password that it sends as well is not kept.
 struct RegisterReplica {
   uint32_t server_id = 0;
   std::string host;

@@ -68,9 +68,71 @@ struct SegmentReader::State {
     return OkStatus();
   }
 
+  // --- Pulling
+
+  void BeginAt(FramePlace place) {
+    // An unsealed segment may have grown since it was opened.
+    frames.Seek(place.stored_offset, sealed ? frames_end : UINT64_MAX);
+    frame = place;
+    decoded_to = place.raw_offset;
+    block = {};
+    in_frame = false;
+  }
+
+  // What was read of an unsealed file before it was known to be published up to `raw_to` may have
+  // become something else since: the bytes ahead, and the rest of a block that was stopped in.
+  void BelieveTo(uint64_t raw_to) {
+    if (!sealed) {
+      if (decoded_to > believed_to) {
+        BeginAt(frame);
+      } else {
+        frames.DropReadAhead();
+      }
+    }
+    believed_to = raw_to;
+  }
+
+  Status DecodeBlock(uint64_t raw_to) {
+    if (block.last) TM_RETURN_IF_ERROR(EndFrame());
+    if (!in_frame) {
+      frame = {.raw_offset = decoded_to, .stored_offset = frames.position()};
+      Status begun = frames.BeginFrame();
+      if (begun.code() == Code::kEndOfData)
+        return Status(Code::kTruncated, path + " ends at raw offset " + std::to_string(decoded_to) +
+                                            ", before " + std::to_string(raw_to));
+      TM_RETURN_IF_ERROR(begun);
+      in_frame = true;
+    }
+    TM_RETURN_IF_ERROR(frames.NextBlock(&block));
+    decoded_to += block.raw.size();
+    return OkStatus();
+  }
+
+  Status EndFrame() {
+    TM_RETURN_IF_ERROR(frames.EndFrame());
+    block.last = false;
+    in_frame = false;
+    return OkStatus();
+  }
+
+  // All that is wanted of the frame has been given: is its end there to be checked, too?
+  Status CheckFrameEnd() {
+    if (!in_frame) return OkStatus();
+    // A frame that was flushed before it ended has nothing but its checksum left.
+    if (!block.last && sealed && next == decoded_to && frames.AtEmptyLastBlock())
+      TM_RETURN_IF_ERROR(frames.NextBlock(&block));
+    return block.last && (sealed || next == decoded_to) ? EndFrame() : OkStatus();
+  }
+
   const std::string path;
   std::unique_ptr<File> file;
-  FrameReader frames;  // for ReadRaw
+  FrameReader frames;  // for NextRaw
+  FramePlace frame;    // under way, or the one that begins at frames.position()
+  FrameReader::Block block;
+  bool in_frame = false;
+  uint64_t decoded_to = 0;   // raw offset behind `block`
+  uint64_t next = 0;         // raw offset of the next byte to give
+  uint64_t believed_to = 0;  // the highest raw_to asked for
   SegmentHeader header;
   SegmentFooter footer;
   bool sealed = false;
@@ -103,35 +165,39 @@ const SegmentFooter& SegmentReader::footer() const {
 uint64_t SegmentReader::frames_begin() const { return state_->frames_begin; }
 uint64_t SegmentReader::frames_end() const { return state_->frames_end; }
 
+void SegmentReader::SeekRaw(FramePlace frame, uint64_t raw_from) {
+  TM_CHECK(frame.raw_offset <= raw_from);
+  state_->BeginAt(frame);
+  state_->next = raw_from;
+  state_->believed_to = 0;
+}
+
+Result<Bytes> SegmentReader::NextRaw(uint64_t raw_to) {
+  State& state = *state_;
+  if (raw_to > state.believed_to) state.BelieveTo(raw_to);
+  while (state.next < raw_to) {
+    if (state.next >= state.decoded_to) {
+      TM_RETURN_IF_ERROR(state.DecodeBlock(raw_to));
+      continue;
+    }
+    const size_t left = static_cast<size_t>(state.decoded_to - state.next);
+    const size_t size = static_cast<size_t>(std::min<uint64_t>(left, raw_to - state.next));
+    state.next += size;
+    return state.block.raw.last(left).first(size);
+  }
+  TM_RETURN_IF_ERROR(state.CheckFrameEnd());
+  return Bytes();
+}
+
 Status SegmentReader::ReadRaw(FramePlace frame, uint64_t raw_from, uint64_t raw_to,
                               const Sink& sink) {
-  TM_CHECK(frame.raw_offset <= raw_from);
+  SeekRaw(frame, raw_from);
   if (raw_from >= raw_to) return OkStatus();
-  FrameReader& frames = state_->frames;
-  // An unsealed segment may have grown since it was opened.
-  frames.Seek(frame.stored_offset, state_->sealed ? state_->frames_end : UINT64_MAX);
-  uint64_t raw = frame.raw_offset;
-  while (raw < raw_to) {
-    Status begun = frames.BeginFrame();
-    if (begun.code() == Code::kEndOfData)
-      return Status(Code::kTruncated, state_->path + " ends at raw offset " + std::to_string(raw) +
-                                          ", before " + std::to_string(raw_to));
-    TM_RETURN_IF_ERROR(begun);
-    FrameReader::Block block;
-    while (!block.last && raw < raw_to) {
-      TM_RETURN_IF_ERROR(frames.NextBlock(&block));
-      const uint64_t end = raw + block.raw.size();
-      const uint64_t from = std::max(raw, raw_from);
-      const uint64_t to = std::min(end, raw_to);
-      if (from < to) TM_RETURN_IF_ERROR(sink(block.raw.subspan(from - raw, to - from)));
-      raw = end;
-    }
-    // A frame that was flushed before it ended has nothing but its checksum left.
-    if (!block.last && state_->sealed && frames.AtEmptyLastBlock())
-      TM_RETURN_IF_ERROR(frames.NextBlock(&block));
-    if (block.last) TM_RETURN_IF_ERROR(frames.EndFrame());
+  for (;;) {
+    TM_ASSIGN_OR_RETURN(Bytes piece, NextRaw(raw_to));
+    if (piece.empty()) return OkStatus();
+    TM_RETURN_IF_ERROR(sink(piece));
   }
-  return OkStatus();
 }
 
 Status SegmentReader::Walk(const Walker& walker) {

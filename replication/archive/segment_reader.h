@@ -1,6 +1,6 @@
-// Reads a segment, sealed or still being written, beside the daemon. Never writes. Memory: one zstd
-// window and one buffer, whatever the file claims (the window is limited; header and footer sizes
-// too). One thread per reader.
+// Reads a segment, sealed or still being written, beside the daemon: pulled piece by piece, pushed
+// into a sink, or walked whole. Never writes. Memory: one zstd window and one buffer, whatever the
+// file claims (the window is limited; header and footer sizes too). One thread per reader.
 #pragma once
 
 #include <cstdint>
@@ -33,11 +33,21 @@ class SegmentReader {
   uint64_t frames_end()
       const;  // stored offset behind the last frame: the footer, or the file's end
 
-  // Streams raw bytes [raw_from, raw_to) to `sink` in pieces of at most 128 KiB, decoding from
-  // `frame` (which must begin at or before raw_from) over as many frames as needed. Stops without
-  // touching what lies behind raw_to. kCorruption naming file and stored offset if a frame does not
-  // decode or its checksum fails; kTruncated if the file ends before raw_to. A frame's checksum is
-  // known to hold only after its last piece was given.
+  // The next raw byte to pull is raw_from; decoding begins at `frame`, which must begin at or
+  // before it, as soon as a piece is asked for.
+  void SeekRaw(FramePlace frame, uint64_t raw_from);
+  // The next piece, at most 128 KiB, over as many frames as needed; empty once raw_to is reached.
+  // What lies behind raw_to is not believed: an unsealed segment may grow there, but also be cut
+  // back and written anew, or sealed. So up to raw_to the segment must be published
+  // (SegmentRecord::raw_bytes, which ends a zstd block), and raw_to may be raised as more is: the
+  // reader then goes on from the block where it stands, with the file read again from there.
+  // (Inside a block it decodes the frame again.) kCorruption naming file and stored offset if a
+  // frame does not decode or its checksum fails; kTruncated if the file ends before raw_to. A
+  // frame's checksum is known to hold only when the piece behind its last one, or the empty one,
+  // was given. Valid until the next call; after an error, seek.
+  Result<Bytes> NextRaw(uint64_t raw_to);
+
+  // The same in one go: raw bytes [raw_from, raw_to) to `sink`. Moves the place to pull from.
   Status ReadRaw(FramePlace frame, uint64_t raw_from, uint64_t raw_to, const Sink& sink);
 
   // Walks every frame from the first, block by block: for recovery and rebuild. `on_block` gets the

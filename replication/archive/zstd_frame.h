@@ -24,7 +24,7 @@ inline constexpr uint8_t kZstdMagic[4] = {0x28, 0xB5, 0x2F, 0xFD};
 class FrameReader {
  public:
   struct Block {
-    Bytes raw;          // valid until the next call
+    Bytes raw;          // valid until the next NextBlock
     bool last = false;  // of its frame: EndFrame comes next
   };
 
@@ -41,6 +41,8 @@ class FrameReader {
   Status NextBlock(Block* block);
   Status EndFrame();  // checks the frame's checksum
   bool AtEmptyLastBlock();
+  // Forgets what was read ahead of position(): the file may have changed there.
+  void DropReadAhead() { filled_ = taken_; }
   uint64_t position() const { return position_; }
 
  private:

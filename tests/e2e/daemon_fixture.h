@@ -61,9 +61,10 @@ class Daemon {
                 "\nheartbeat_ms = 200\nretry_ms_min = 10\nretry_ms_max = 300\n" + settings + "\n";
   }
   void ForgetSources() { sources_.clear(); }
+  void Configure(const std::string& tables) { more_ += tables; }  // behind the sources
   std::string WriteConfig() {
     const std::string path = directory_.Path("tidemarkd.toml");
-    std::ofstream(path) << "archive = \"" << archive_ << "\"\n" << sources_;
+    std::ofstream(path) << "archive = \"" << archive_ << "\"\n" << sources_ << more_;
     return path;
   }
   std::string Secret(const std::string& name, const std::string& text) {
@@ -190,6 +191,7 @@ class Daemon {
   TempDir directory_{"tidemark-daemon"};
   std::string archive_;
   std::string sources_;
+  std::string more_;
   int source_count_ = 0;
   std::unique_ptr<BackgroundProgram> process_;
 };

@@ -243,12 +243,18 @@ class RestoreTest : public ::testing::Test {
     options.password = password;
     return testing::Connection::Open(options);
   }
-  void ExpectUnusable(const Result<Receipt>& result, Code code, const std::string& directory) {
+  // Failed, with words on what becomes of it; nothing of it is running or usable.
+  void ExpectUnusable(const Result<Receipt>& result, Code code, const std::string& directory,
+                      const std::string& fate = "the same command begins there anew") {
     ASSERT_FALSE(result.ok());
     EXPECT_EQ(result.error().code(), code) << result.error().message();
-    EXPECT_THAT(result.error().message(), HasSubstr("is not usable and can be removed"));
+    EXPECT_THAT(result.error().message(), HasSubstr("is not usable"));
+    EXPECT_THAT(result.error().message(), HasSubstr(fate));
     EXPECT_TRUE(fs::exists(directory + "/RESTORING"));
-    EXPECT_FALSE(fs::exists(directory + "/my.cnf"));
+    if (fs::exists(directory + "/my.cnf")) {
+      EXPECT_THAT(testing::ReadWholeFile(directory + "/my.cnf"), HasSubstr("not-finished"));
+    }
+    EXPECT_FALSE(fs::exists(directory + "/restore.secret")) << "secrets left behind";
     const auto receipt = nlohmann::json::parse(testing::ReadWholeFile(directory + "/receipt.json"));
     EXPECT_EQ(receipt["outcome"], CodeName(code));
     EXPECT_EQ(receipt["end_state_reached"], false);
@@ -436,7 +442,7 @@ TEST_F(RestoreTest, TargetBeforeTheBaseTouchesNothing) {
   EXPECT_FALSE(fs::exists(options.target.directory));
 }
 
-TEST_F(RestoreTest, InterruptedInAnyPhaseLeavesAMarkedDirectory) {
+TEST_F(RestoreTest, InterruptedInAnyPhaseIsGoneOnWithByTheSameCommand) {
   for (const RestorePhase phase : {RestorePhase::kProvision, RestorePhase::kLoadBase,
                                    RestorePhase::kApply, RestorePhase::kAssert}) {
     RestoreOptions options = Options(At(Edge::kThrough, scene_.workload_end));
@@ -449,10 +455,27 @@ TEST_F(RestoreTest, InterruptedInAnyPhaseLeavesAMarkedDirectory) {
       EXPECT_FALSE(fs::exists(options.target.directory));
       continue;
     }
-    ExpectUnusable(receipt, Code::kInterrupted, options.target.directory);
-    const auto again = Restore(options);
-    ASSERT_FALSE(again.ok());
-    EXPECT_THAT(again.error().message(), HasSubstr("a restore was begun there and did not finish"));
+    ExpectUnusable(receipt, Code::kInterrupted, options.target.directory,
+                   phase == RestorePhase::kLoadBase ? "begins there anew" : "to go on from there");
+    RestoreOptions other = options;
+    other.point = At(Edge::kThrough, scene_.counter[1]);
+    const auto else_where = Restore(other);
+    ASSERT_FALSE(else_where.ok());
+    EXPECT_EQ(else_where.error().code(), Code::kTargetRefused);
+    EXPECT_THAT(else_where.error().message(), HasSubstr(scene_.counter[1].ToString()));
+    options.keep_running = false;
+    bool loaded = false;
+    const auto again = Restore(options, [&loaded](const RestoreProgress& at) {
+      loaded = loaded || at.phase == RestorePhase::kLoadBase;
+      return true;
+    });
+    ASSERT_OK(again);
+    EXPECT_EQ(again->runs, 2u);
+    EXPECT_TRUE(again->end_state_reached);
+    EXPECT_EQ(loaded, phase == RestorePhase::kLoadBase);
+    const auto once_more = Restore(options);
+    ASSERT_OK(once_more);
+    EXPECT_THAT(once_more->warnings, ::testing::Contains(HasSubstr("was done already")));
   }
 }
 

@@ -50,21 +50,104 @@ std::string DescribeOptional(const std::optional<Located>& located, const std::s
   return located ? Describe(*located) : if_none;
 }
 
-void PrintPlan(const Plan& plan) {
+namespace {
+
+std::string DescribeBase(const PreparedRestore& prepared) {
+  const BaseBackup& base = prepared.base;
+  const std::string set = prepared.plan.base.empty() ? "nothing" : ShortSet(prepared.plan.base);
+  if (!prepared.loads_base || base.path.empty()) return "has " + set;
+  return fmt::format("{} ({}{}), has {}", base.path, FormatBytes(base.text_bytes),
+                     base.compressed ? " uncompressed" : "", set);
+}
+
+std::string DescribeRate(const Rate& rate) {
+  return fmt::format("{}/s", FormatBytes(static_cast<uint64_t>(rate.bytes_per_second)));
+}
+
+std::string DescribeOrigin(const Rate& rate) {
+  return rate.measured_us == 0 ? "the reference machine's"
+                               : "measured here " + FormatTime(rate.measured_us).substr(0, 10);
+}
+
+void PrintTime(const TimeEstimate& time) {
+  fmt::print("time            about {}", FormatDuration(time.seconds()));
+  if (time.load_seconds > 0)
+    fmt::print("; loading {} at {} ({})", FormatDuration(time.load_seconds),
+               DescribeRate(time.load), DescribeOrigin(time.load));
+  fmt::print("; applying {} at {} by {} ({})\n", FormatDuration(time.apply_seconds),
+             DescribeRate(time.apply), ApplierKindName(time.applier), DescribeOrigin(time.apply));
+}
+
+void PrintDisk(const DiskEstimate& disk) {
+  fmt::print("disk            about {}: dump {} + binlog {} + relay log {} + server {}",
+             FormatBytes(disk.bytes()), FormatBytes(disk.dump_bytes), FormatBytes(disk.raw_bytes),
+             FormatBytes(disk.relay_log_bytes), FormatBytes(disk.fixed_bytes));
+  if (disk.free_bytes) fmt::print("; {} free", FormatBytes(*disk.free_bytes));
+  fmt::print("\n");
+}
+
+void PrintPlan(const PlanReport& report) {
+  const Plan& plan = report.prepared.plan;
   fmt::print("target          {}\n", plan.target.ToString());
   fmt::print("last included   {}\n",
              DescribeOptional(plan.boundary.last_included,
                               "none: the boundary is before the archive's first transaction"));
   fmt::print("first excluded  {}\n", DescribeOptional(plan.boundary.first_excluded,
                                                       "none: the boundary is the archive's end"));
-  fmt::print("base has        {}\n", plan.base.empty() ? "nothing" : ShortSet(plan.base));
+  fmt::print("base            {}\n", DescribeBase(report.prepared));
   fmt::print("to apply        {}{}\n",
              plan.to_apply.empty() ? "nothing" : Counted(plan.transactions, "transaction"),
              plan.to_apply.empty() ? "" : ": " + ShortSet(plan.to_apply));
+  for (const std::string& line : DescribeSurgery(plan.surgery))
+    fmt::print("surgery         {}\n", line);
   fmt::print("end set         {}\n", ShortSet(plan.end_set));
   fmt::print("to read         {}, {} of binlog\n", Counted(plan.segments.size(), "segment"),
              FormatBytes(plan.raw_bytes));
+  PrintTime(report.time);
+  PrintDisk(report.prepared.disk);
+  if (report.prepared.finished)
+    fmt::print("done            this restore is finished: it would touch nothing\n");
+  else if (report.prepared.found)
+    fmt::print("goes on         with what an earlier run left\n");
   for (const std::string& warning : plan.warnings) fmt::print("WARNING         {}\n", warning);
+  for (const Status& blocker : report.prepared.blockers)
+    fmt::print("BLOCKER         {}\n", blocker.message());
+}
+
+Json ReportToJson(const PlanReport& report) {
+  Json json = ToJson(report.prepared.plan);
+  json["eta"] = ToJson(report.time);
+  json["disk"] = ToJson(report.prepared.disk);
+  Json blockers = Json::array();
+  for (const Status& blocker : report.prepared.blockers) blockers.push_back(ToJson(blocker));
+  json["blockers"] = std::move(blockers);
+  return json;
+}
+
+}  // namespace
+
+PlanReport MakePlanReport(PreparedRestore prepared, bool provision, ApplierKind applier) {
+  PlanReport report;
+  Plan& plan = prepared.plan;
+  plan.warnings.insert(plan.warnings.begin(), prepared.warnings.begin(), prepared.warnings.end());
+  report.time = EstimateTime(plan, prepared.loads_base ? &prepared.base : nullptr, provision,
+                             applier, LoadRates(PosixFileSystem(), RatesPath()));
+  report.prepared = std::move(prepared);
+  return report;
+}
+
+Status PrintPlanReport(const PlanReport& report, bool json) {
+  const std::vector<Status>& blockers = report.prepared.blockers;
+  Status outcome;
+  if (!blockers.empty()) {
+    std::string others;
+    if (blockers.size() > 1) others = fmt::format(" (and {} more)", blockers.size() - 1);
+    outcome = Status(Code::kTargetRefused, blockers.front().message() + others,
+                     blockers.front().hint());
+  }
+  if (json) return PrintJsonWith(ReportToJson(report), std::move(outcome));
+  PrintPlan(report);
+  return outcome;
 }
 
 }  // namespace tidemark::cli

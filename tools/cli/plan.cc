@@ -4,59 +4,78 @@
 #include "pitr/restore/restore.h"
 #include "tools/cli/command.h"
 #include "tools/cli/describe.h"
+#include "tools/cli/restore_flags.h"
 
 namespace tidemark::cli {
 namespace {
 
 struct Options {
   TargetFlags target;
-  std::string dump, base_gtids;
+  SurgeryFlags surgery;
+  std::string base_gtids, applier = "replica";
   bool from_nothing = false;
+  RestoreOptions restore;
 };
 
-Result<Plan> Make(const Context& context, const Options& options) {
-  TM_ASSIGN_OR_RETURN(Target target, options.target.Parse());
+// From a set alone: nothing is known of dump and target.
+Result<PreparedRestore> PlanFromSet(ArchiveView& view, const Options& options) {
+  PreparedRestore prepared;
+  TM_ASSIGN_OR_RETURN(prepared.base.gtid_set, GtidSet::Parse(options.base_gtids));
+  Locator locator(view);
+  TM_ASSIGN_OR_RETURN(const Boundary boundary, locator.Resolve(options.restore.point));
+  TM_ASSIGN_OR_RETURN(prepared.plan,
+                      MakePlan(view.source(), options.restore.point, prepared.base.gtid_set,
+                               boundary, view.ComputeCoverage(), view.segments(),
+                               options.restore.surgery));
+  if (options.restore.applier == ApplierKind::kPipe)
+    TM_RETURN_IF_ERROR(CheckPipeCarries(view, prepared.plan));
+  prepared.disk = EstimateDisk(prepared.plan, nullptr, false, options.restore.applier);
+  return prepared;
+}
+
+Status Run(const Context& context, Options& options) {
+  RestoreOptions& restore = options.restore;
+  TM_ASSIGN_OR_RETURN(restore.point, options.target.Parse());
+  TM_ASSIGN_OR_RETURN(restore.surgery, options.surgery.Parse());
+  restore.applier = ParseApplier(options.applier);
+  if (restore.dump_path.empty() && !restore.target.directory.empty())
+    return Status(Code::kUsage, "a new server needs a base backup", "--dump FILE");
   TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
-  if (!options.dump.empty()) {
-    RestoreOptions restore;
-    restore.dump_path = options.dump;
-    restore.point = target;
-    TM_ASSIGN_OR_RETURN(PreparedRestore prepared,
-                        PrepareRestore(PosixFileSystem(), *view, restore));
-    prepared.plan.warnings.insert(prepared.plan.warnings.begin(), prepared.warnings.begin(),
-                                  prepared.warnings.end());
-    return prepared.plan;
-  }
-  TM_ASSIGN_OR_RETURN(GtidSet base, GtidSet::Parse(options.base_gtids));
-  Locator locator(*view);
-  TM_ASSIGN_OR_RETURN(Boundary boundary, locator.Resolve(target));
-  TM_ASSIGN_OR_RETURN(Plan plan, MakePlan(view->source(), target, base, boundary,
-                                          view->ComputeCoverage(), view->segments()));
-  TM_RETURN_IF_ERROR(CheckPipeCarries(*view, plan));
-  return plan;
+  const bool from_dump = !restore.dump_path.empty();
+  TM_ASSIGN_OR_RETURN(PreparedRestore prepared,
+                      from_dump ? PrepareRestore(PosixFileSystem(), *view, restore)
+                                : PlanFromSet(*view, options));
+  return PrintPlanReport(MakePlanReport(std::move(prepared), from_dump, restore.applier),
+                         context.json);
 }
 
 }  // namespace
 
 void AddPlan(CLI::App& app, Context& context, Action* action) {
   auto options = std::make_shared<Options>();
+  RestoreTarget& target = options->restore.target;
   auto* command = app.add_subcommand(
       "plan", "what a restore would do, and whether base and archive reach the target");
   options->target.AddTo(*command);
   auto* base = command->add_option_group("base", "Exactly one of");
-  base->add_option("--dump", options->dump, "mysqldump file that is the base")->type_name("FILE");
+  base->add_option("--dump", options->restore.dump_path, "mysqldump file that is the base")
+      ->type_name("FILE");
   base->add_option("--base-gtids", options->base_gtids, "GTID set of the base")->type_name("SET");
   base->add_flag("--from-nothing", options->from_nothing, "the base is an empty server");
   base->require_option(1);
+  command
+      ->add_option("--into", target.directory,
+                   "also find what stands in the way of a new server in this directory")
+      ->type_name("DIR");
+  command->add_option("--mysqld", target.mysqld, "the mysqld it would use")->capture_default_str();
+  command->add_option("--mysql", target.mysql, "the mysql client it would use")
+      ->capture_default_str();
+  command->add_option("--mysqlbinlog", target.mysqlbinlog, "the mysqlbinlog that the pipe would use")
+      ->capture_default_str();
+  AddApplierFlag(*command, &options->applier);
+  options->surgery.AddTo(*command);
   command->callback([&context, action, options] {
-    *action = [&context, options]() -> Status {
-      TM_ASSIGN_OR_RETURN(Plan plan, Make(context, *options));
-      if (context.json)
-        PrintJson(ToJson(plan));
-      else
-        PrintPlan(plan);
-      return OkStatus();
-    };
+    *action = [&context, options] { return Run(context, *options); };
   });
 }
 

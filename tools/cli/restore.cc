@@ -9,6 +9,7 @@
 #include "tools/cli/command.h"
 #include "tools/cli/connection_flags.h"
 #include "tools/cli/describe.h"
+#include "tools/cli/restore_flags.h"
 
 namespace tidemark::cli {
 namespace {
@@ -16,6 +17,8 @@ namespace {
 struct Options {
   TargetFlags target;
   ConnectionFlags connection;
+  SurgeryFlags surgery;
+  std::string applier = "replica";
   RestoreOptions restore;
   bool dry_run = false;
   bool stop_server = false;
@@ -24,6 +27,8 @@ struct Options {
 Status Fill(Options* options) {
   RestoreOptions& restore = options->restore;
   TM_ASSIGN_OR_RETURN(restore.point, options->target.Parse());
+  TM_ASSIGN_OR_RETURN(restore.surgery, options->surgery.Parse());
+  restore.applier = ParseApplier(options->applier);
   restore.keep_running = !options->stop_server;
   restore.target.provision = !options->connection.given();
   if (!restore.target.provision) {
@@ -37,7 +42,8 @@ Status Fill(Options* options) {
   if (restore.target.directory.empty() && !options->dry_run)
     return Status(Code::kUsage, "no target is named",
                   "--into DIR makes a new server; --socket or --host names a running one");
-  if (restore.dump_path.empty())
+  // A directory may hold one already.
+  if (restore.dump_path.empty() && restore.target.directory.empty())
     return Status(Code::kUsage, "a new server needs a base backup", "--dump FILE");
   return OkStatus();
 }
@@ -86,8 +92,10 @@ void PrintReceipt(const Receipt& receipt, const std::string& asked_path) {
   fmt::print("last included   {}\n", DescribeOptional(receipt.plan.boundary.last_included, "none"));
   fmt::print("first excluded  {}\n",
              DescribeOptional(receipt.plan.boundary.first_excluded, "none: the archive's end"));
-  fmt::print("applied         {} by {}\n", Counted(receipt.plan.transactions, "transaction"),
-             receipt.applier);
+  fmt::print("applied         {} by {}{}\n", Counted(receipt.plan.transactions, "transaction"),
+             receipt.applier, receipt.runs > 1 ? fmt::format(", in {} runs", receipt.runs) : "");
+  for (const std::string& line : DescribeSurgery(receipt.plan.surgery))
+    fmt::print("surgery         {}\n", line);
   fmt::print("gtid_executed   {}\n", ShortSet(receipt.gtid_executed));
   fmt::print("                {}\n", receipt.end_state_reached
                                          ? "exactly as planned"
@@ -109,18 +117,16 @@ Status Run(const Context& context, Options& options) {
   if (options.dry_run) {
     TM_ASSIGN_OR_RETURN(PreparedRestore prepared,
                         PrepareRestore(PosixFileSystem(), *view, options.restore));
-    prepared.plan.warnings.insert(prepared.plan.warnings.begin(), prepared.warnings.begin(),
-                                  prepared.warnings.end());
-    if (context.json)
-      PrintJson(ToJson(prepared.plan));
-    else
-      PrintPlan(prepared.plan);
-    return OkStatus();
+    return PrintPlanReport(MakePlanReport(std::move(prepared), options.restore.target.provision,
+                                          options.restore.applier),
+                           context.json);
   }
   PhaseProgress progress(context);
   TM_ASSIGN_OR_RETURN(Receipt receipt,
                       RunRestore(PosixFileSystem(), SystemClock(), *view, options.restore,
                                  [&](const RestoreProgress& now) { return progress(now); }));
+  RecordRates(PosixFileSystem(), RatesPath(), receipt.load, receipt.apply, options.restore.applier,
+              receipt.finished_us);
   if (context.json)
     fmt::print("{}", receipt.ToJson());
   else
@@ -142,15 +148,30 @@ void AddRestore(CLI::App& app, Context& context, Action* action) {
       ->type_name("FILE");
   command
       ->add_option("--into", target.directory,
-                   "make a new server in this empty or absent directory")
+                   "make a new server in this empty or absent directory; or go on there with what "
+                   "the same command began")
       ->type_name("DIR");
   command->add_option("--listen-port", target.port,
                       "TCP port of the new server on 127.0.0.1 (default: socket only)");
+  command->add_flag("--resume", options->restore.resume,
+                    "bring the server in that directory forward, finished or not; surgery adds to "
+                    "what was given before");
+  AddApplierFlag(*command, &options->applier);
+  command->add_option("--workers", options->restore.workers,
+                      "of the target's parallel applier (default: sized to the machine; a running "
+                      "target's as they are)")
+      ->check(CLI::Range(1, 1024));
+  options->surgery.AddTo(*command);
   command->add_flag("--stop-server", options->stop_server,
                     "stop the new server when the restore is done");
   command->add_option("--mysqld", target.mysqld, "the mysqld to use")->capture_default_str();
+  command
+      ->add_option("--mysqld-option", target.mysqld_options,
+                   "further option of the new server, --name=value; may be given several times")
+      ->type_name("OPTION")
+      ->allow_extra_args(false);
   command->add_option("--mysql", target.mysql, "the mysql client to use")->capture_default_str();
-  command->add_option("--mysqlbinlog", target.mysqlbinlog, "the mysqlbinlog to use")
+  command->add_option("--mysqlbinlog", target.mysqlbinlog, "the mysqlbinlog to use, for the pipe")
       ->capture_default_str();
   command
       ->add_option("--receipt", options->restore.receipt_path,
@@ -160,6 +181,10 @@ void AddRestore(CLI::App& app, Context& context, Action* action) {
   auto* running = command->add_option_group(
       "running target", "Instead of --into: a running server that has the base loaded");
   options->connection.AddTo(*running);
+  running
+      ->add_option("--serve-address", options->restore.serve_address,
+                   "our address that the target replicates from, if it is another machine's")
+      ->type_name("ADDRESS");
   command->callback([&context, action, options] {
     *action = [&context, options] { return Run(context, *options); };
   });

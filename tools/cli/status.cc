@@ -58,6 +58,13 @@ Json SourceStatus(ArchiveView& view) {
   return json;
 }
 
+void PrintReplicas(const Json& replicas) {
+  for (const Json& replica : replicas)
+    fmt::print("  replica     {} at {}, server_id {}{}\n", replica.value("user", "?"),
+               replica.value("peer", "?"), replica.value("server_id", uint64_t{0}),
+               replica.value("tls", false) ? ", TLS" : "");
+}
+
 void PrintSource(const Json& json) {
   const auto text = [](const Json& value) {
     return value.is_null() ? std::string("-") : value.get<std::string>();
@@ -69,6 +76,7 @@ void PrintSource(const Json& json) {
     fmt::print("daemon        {}\n", daemon.value("state", "?"));
     if (daemon.contains("error"))
       fmt::print("  error       {}\n", daemon.at("error").value("message", ""));
+    PrintReplicas(daemon.value("replicas", Json::array()));
   } else {
     fmt::print("daemon        not running: nothing is being archived\n");
   }

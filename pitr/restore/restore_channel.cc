@@ -1,0 +1,170 @@
+#include "pitr/restore/restore_channel.h"
+
+#include <cstdlib>
+
+#include "pitr/restore/client_access.h"
+#include "pitr/restore/replica_applier.h"
+#include "pitr/restore/running_target.h"
+
+namespace tidemark {
+namespace {
+
+constexpr uint32_t kOldestVersion = 80023;     // CHANGE REPLICATION SOURCE TO
+constexpr uint32_t kReplicaVariables = 80026;  // replica_parallel_workers, was slave_…
+constexpr double kHeartbeatSeconds = 2;
+constexpr char kWaitingForDisk[] = "Waiting for disk space";
+
+std::string ForChannel() { return std::string(" FOR CHANNEL '") + kRestoreChannel + "'"; }
+
+std::string WorkersVariable(const Connection& target) {
+  return std::string("GLOBAL.") +
+         (target.VersionNumber() >= kReplicaVariables ? "replica" : "slave") + "_parallel_workers";
+}
+
+Status Unprivileged(Status status) {
+  if (status.ok() || status.message().find("privilege") == std::string::npos) return status;
+  return std::move(status).WithHint(
+      "the login needs REPLICATION_SLAVE_ADMIN, REPLICATION_APPLIER, SYSTEM_VARIABLES_ADMIN and "
+      "REPLICATION CLIENT on the target");
+}
+
+unsigned Number(const std::string& text) {
+  return static_cast<unsigned>(std::strtoul(text.c_str(), nullptr, 10));
+}
+
+ReceiverState ParseReceiverState(const std::string& text) {
+  if (text == "Yes") return ReceiverState::kRunning;
+  return text == "Connecting" ? ReceiverState::kConnecting : ReceiverState::kStopped;
+}
+
+// The error of the worker that the coordinator's message names: others may have stopped for it.
+std::optional<ApplierError> WorkerError(Connection& target, const ChannelStatus& status) {
+  const Result<QueryResult> workers =
+      target.Query(std::string("SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE FROM "
+                               "performance_schema.replication_applier_status_by_worker WHERE "
+                               "LAST_ERROR_NUMBER <> 0 AND CHANNEL_NAME = '") +
+                   kRestoreChannel + "'");
+  if (!workers.ok()) return std::nullopt;  // it is optional
+  const std::string wanted = ParseApplierError(0, status.applier_said).gtid;
+  std::optional<ApplierError> found;
+  for (const QueryResult::Row& row : workers->rows) {
+    ApplierError error = ParseApplierError(Number(row[0].value_or("")), row[1].value_or(""));
+    if (!found || (!wanted.empty() && error.gtid == wanted)) found = std::move(error);
+  }
+  return found;
+}
+
+}  // namespace
+
+Status CheckCanReplicate(const Connection& target) {
+  if (!target.IsMariaDb() && target.VersionNumber() >= kOldestVersion) return OkStatus();
+  return Status(Code::kTargetRefused,
+                "the restore target: " + target.options().Endpoint() + " is version " +
+                    target.ServerVersion() + ", and its replication needs 8.0.23 or newer",
+                "use --applier pipe");
+}
+
+Status ConfigureChannel(Connection& target, const ChannelSource& source, const Surgery& surgery) {
+  // Literals and filter patterns are written for this mode.
+  TM_RETURN_IF_ERROR(ExecuteOnTarget(target, "SET SESSION sql_mode = ''"));
+  TM_RETURN_IF_ERROR(Unprivileged(ExecuteOnTarget(
+      target,
+      "CHANGE REPLICATION SOURCE TO SOURCE_HOST = " + target.Quoted(source.host) +
+          ", SOURCE_PORT = " + std::to_string(source.port) +
+          ", SOURCE_USER = " + target.Quoted(source.user) +
+          ", SOURCE_PASSWORD = " + target.Quoted(source.password) + ", SOURCE_AUTO_POSITION = 1" +
+          (source.tls ? ", SOURCE_SSL = 1" : ", SOURCE_SSL = 0, GET_SOURCE_PUBLIC_KEY = 1") +
+          ", SOURCE_HEARTBEAT_PERIOD = " + std::to_string(kHeartbeatSeconds) +
+          ", SOURCE_CONNECT_RETRY = 1, SOURCE_RETRY_COUNT = " + std::to_string(kReconnectsMax) +
+          ", SOURCE_DELAY = 0" + ForChannel())));
+  TM_RETURN_IF_ERROR(Unprivileged(ExecuteOnTarget(
+      target,
+      "CHANGE REPLICATION FILTER REPLICATE_DO_DB = (), REPLICATE_IGNORE_DB = (), "
+      "REPLICATE_DO_TABLE = (), REPLICATE_IGNORE_TABLE = (), REPLICATE_WILD_DO_TABLE = (), "
+      "REPLICATE_WILD_IGNORE_TABLE = (), REPLICATE_REWRITE_DB = ()" +
+          ForChannel())));
+  const std::string filters = FilterStatement(surgery, kRestoreChannel);
+  return filters.empty() ? OkStatus() : ExecuteOnTarget(target, filters);
+}
+
+Status StartChannel(Connection& target, const std::optional<Gtid>& until) {
+  const Status started = ExecuteOnTarget(
+      target, "START REPLICA" +
+                  (until ? " UNTIL SQL_BEFORE_GTIDS = '" + until->ToString() + "'" : "") +
+                  ForChannel());
+  if (started.ok()) return started;
+  const Result<std::string> id = QueryTargetValue(target, "SELECT @@GLOBAL.server_id");
+  if (id.ok() && *id == "0")
+    return Status(started).WithHint("SET GLOBAL server_id to a number of its own on the target");
+  return started;
+}
+
+Result<std::optional<ChannelStatus>> ReadChannelStatus(Connection& target) {
+  const Result<QueryResult> answer = target.Query("SHOW REPLICA STATUS");
+  if (!answer.ok()) return Unprivileged(TargetError(answer.error()));
+  for (const QueryResult::Row& row : answer->rows) {
+    if (answer->Text(row, "Channel_Name") != kRestoreChannel) continue;
+    ChannelStatus status;
+    status.receiver = ParseReceiverState(answer->Text(row, "Replica_IO_Running"));
+    status.receiver_doing = answer->Text(row, "Replica_IO_State");
+    status.receiver_error = Number(answer->Text(row, "Last_IO_Errno"));
+    status.receiver_said = answer->Text(row, "Last_IO_Error");
+    status.applier_runs = answer->Text(row, "Replica_SQL_Running") == "Yes";
+    status.applier_error = Number(answer->Text(row, "Last_SQL_Errno"));
+    status.applier_said = answer->Text(row, "Last_SQL_Error");
+    return std::optional(status);
+  }
+  return std::optional<ChannelStatus>();
+}
+
+ApplierError WhyApplierStopped(Connection& target, const ChannelStatus& status,
+                               const std::string& log_tail) {
+  if (auto error = WorkerError(target, status)) return *error;
+  const ApplierError told = ParseApplierError(status.applier_error, status.applier_said);
+  const auto logged = LastApplierErrorInLog(log_tail, kRestoreChannel);
+  // An error that an earlier restore left in the log is not this one.
+  const bool same =
+      logged && logged->number == told.number && (told.gtid.empty() || logged->gtid == told.gtid);
+  return same ? *logged : told;
+}
+
+bool WaitsForDiskSpace(Connection& target, const ChannelStatus& status) {
+  if (status.receiver_doing == kWaitingForDisk) return true;
+  const Result<QueryResult> threads = target.Query("SHOW PROCESSLIST");
+  if (!threads.ok()) return false;
+  for (const QueryResult::Row& row : threads->rows)
+    if (threads->Text(row, "State") == kWaitingForDisk) return true;
+  return false;
+}
+
+void KillThoseWaitingForDiskSpace(Connection& target) {
+  const Result<QueryResult> threads = target.Query("SHOW PROCESSLIST");
+  if (!threads.ok()) return;
+  // No other channel runs: all threads of the replication are ours.
+  for (const QueryResult::Row& row : threads->rows)
+    if (threads->Text(row, "State") == kWaitingForDisk &&
+        threads->Text(row, "User") == "system user")
+      (void)target.Query("KILL " + threads->Text(row, "Id")).ok();
+}
+
+Result<std::optional<std::string>> SetWorkers(Connection& target, const std::string& workers) {
+  const std::string variable = WorkersVariable(target);
+  TM_ASSIGN_OR_RETURN(std::string before, QueryTargetValue(target, "SELECT @@" + variable));
+  if (before == workers) return std::optional<std::string>();
+  TM_RETURN_IF_ERROR(Unprivileged(ExecuteOnTarget(target, "SET @@" + variable + " = " + workers)));
+  return std::optional(std::move(before));
+}
+
+Status RemoveRestoreChannel(Connection& target) {
+  TM_ASSIGN_OR_RETURN(const auto channel, ReadChannelStatus(target));
+  if (!channel) return OkStatus();
+  TM_RETURN_IF_ERROR(Unprivileged(ExecuteOnTarget(target, "STOP REPLICA" + ForChannel())));
+  return Unprivileged(ExecuteOnTarget(target, "RESET REPLICA ALL" + ForChannel()));
+}
+
+Result<bool> HasRestoreChannel(Connection& target) {
+  TM_ASSIGN_OR_RETURN(const auto channel, ReadChannelStatus(target));
+  return channel.has_value();
+}
+
+}  // namespace tidemark
