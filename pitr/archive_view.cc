@@ -101,8 +101,30 @@ Result<std::unique_ptr<ArchiveView>> ArchiveView::Over(FileSystem& files, const 
 
 Status ArchiveView::Refresh() {
   TM_RETURN_IF_ERROR(index_.Refresh());
+  TM_ASSIGN_OR_RETURN(const bool followed, FollowGrowth());
+  if (followed) return OkStatus();
   TM_ASSIGN_OR_RETURN(segments_, index_.Segments(source_));
   return OkStatus();
+}
+
+// What a daemon does between two looks: the last segment grew, and maybe one came behind it. False:
+// more than that has changed. Replicas look at every commit, and an archive has many segments.
+Result<bool> ArchiveView::FollowGrowth() {
+  if (segments_.empty()) return false;
+  const uint64_t first = segments_.front().header.number, last = segments_.back().header.number;
+  TM_ASSIGN_OR_RETURN(std::optional<SegmentRecord> newest, index_.LastSegment(source_));
+  if (!newest || newest->header.number < last || newest->header.number > last + 1) return false;
+  TM_ASSIGN_OR_RETURN(const std::optional<SegmentRecord> oldest, index_.Segment(source_, first));
+  if (!oldest) return false;
+  if (newest->header.number > last) {
+    TM_ASSIGN_OR_RETURN(std::optional<SegmentRecord> grown, index_.Segment(source_, last));
+    if (!grown) return false;
+    segments_.back() = std::move(*grown);
+    segments_.push_back(std::move(*newest));
+  } else {
+    segments_.back() = std::move(*newest);
+  }
+  return true;
 }
 
 Result<std::vector<uint64_t>> ArchiveView::SegmentsOnDisk(std::vector<std::string>* foreign) const {

@@ -58,6 +58,7 @@ class ArchiveView {
   ArchiveView(ArchiveDirectory archive, std::unique_ptr<Index> owned, Index& index,
               std::string source);
   Status CompareWithDisk() const;
+  Result<bool> FollowGrowth();
 
   ArchiveDirectory archive_;
   std::unique_ptr<Index> owned_;  // nullptr: somebody else's

@@ -258,8 +258,7 @@ Status EventCursor::State::Plan(const SegmentRecord& record, uint64_t limit) {
         const uint64_t begin = found.place.raw_offset;
         if (begin >= limit) return false;
         const GtidSet given = GivenOf(range, found.gtids);
-        const bool under_way = run.has_value() && begin < done_to;
-        const bool needed = !given.empty() || under_way || (reading && found.starts_in_transaction);
+        const bool needed = !given.empty() || (reading && found.starts_in_transaction);
         if ((reading && !needed) || looked_at == kFramesPerPlanMax) {
           planned.ends_run = reading && !needed;
           planned.at_limit = false;

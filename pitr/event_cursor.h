@@ -49,8 +49,8 @@ class EventCursor {
   EventCursor& operator=(const EventCursor&) = delete;
 
   // kCorruption, kTruncated naming segment and offset; kNotFound if the segment that was being read
-  // is gone from the view; kGap never (the caller checked coverage); kIo. After an error the cursor must not be asked again. At kEnd the stream is at a transaction
-  // boundary.
+  // is gone from the view; kGap never (the caller checked coverage); kIo. After an error the cursor
+  // must not be asked again. At kEnd the stream is at a transaction boundary.
   Result<StreamPiece> Next();
   bool at_stop() const;  // kEnd was given because of stop_before: nothing more will ever come
 

@@ -87,8 +87,8 @@ void PlanSegments(const std::vector<SegmentRecord>& segments, Plan* plan) {
 }
 
 Status CheckSurgeryIsOfPlan(const Surgery& surgery, const GtidSet& to_apply) {
-  for (const auto& [what, set] : {std::pair{"skipped", &surgery.skip},
-                                  std::pair{"left out", &surgery.leave_out}}) {
+  for (const auto& [what, set] :
+       {std::pair{"skipped", &surgery.skip}, std::pair{"left out", &surgery.leave_out}}) {
     const GtidSet strange = set->Minus(to_apply);
     if (strange.empty()) continue;
     return Status(Code::kUsage,
@@ -118,7 +118,8 @@ void AddWarnings(Plan* plan) {
 
 std::string SurgeryWarning(const Surgery& surgery) {
   std::string what;
-  for (const std::string& line : DescribeSurgery(surgery)) what += (what.empty() ? "" : "; ") + line;
+  for (const std::string& line : DescribeSurgery(surgery))
+    what += (what.empty() ? "" : "; ") + line;
   return what.empty() ? what : "a restore that " + what + " is not the source's state";
 }
 

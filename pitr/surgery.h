@@ -47,7 +47,8 @@ std::vector<std::string> DescribeSurgery(const Surgery& surgery);
 // a statement that names several tables (DROP TABLE a, b; RENAME) is executed as a whole if the
 // first that any list names is wanted. CREATE, ALTER and DROP DATABASE are executed for schemas
 // that are wanted or hold a wanted table (all, if nothing but without_tables is given), accounts
-// are not changed where only_* is given, stored programs always are. Rows of unwanted tables inside
+// are not changed where only_* is given, stored programs always are
+// (and fail if their schema is not there). Rows of unwanted tables inside
 // an XA transaction are an error.
 std::string FilterStatement(const Surgery& surgery, const std::string& channel);
 

@@ -59,7 +59,6 @@ Status DaemonServing::Listen() {
   if (started.ok()) {
     std::lock_guard lock(mutex_);
     server_ = std::move(*started);
-    spdlog::info("serving replicas on {}:{}", server_->address(), server_->port());
     return OkStatus();
   }
   if (started.error().code() == Code::kUsage) return started.error();

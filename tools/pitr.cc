@@ -1,5 +1,7 @@
 // pitr: what a DBA types during an incident. Parse, wire, run; each subcommand is a file in
 // tools/cli.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cctype>
@@ -77,6 +79,7 @@ int main(int argc, char** argv) {
     });
     return Report(UsageError(app, error), json);
   }
+  spdlog::set_level(spdlog::level::off);  // what concerns the user comes as an error or a warning
   struct sigaction handler {};
   handler.sa_handler = OnSignal;
   sigaction(SIGTERM, &handler, nullptr);

@@ -62,12 +62,12 @@ Result<std::string> AskServerVersion(const std::string& mysqld) {
   TM_ASSIGN_OR_RETURN(auto child, ChildProcess::Start(std::move(run)));
   const std::optional<int> code = child->Wait(kVersionMillisecondsMax);
   if (!code || *code != 0)
-    return Status(Code::kTargetRefused,
-                  mysqld + " --version " +
-                      (code ? "ended with exit code " + std::to_string(*code) + ": " +
-                                  child->Errors()
-                            : std::string("did not end")),
-                  "name a MySQL server with --mysqld");
+    return Status(
+        Code::kTargetRefused,
+        mysqld + " --version " +
+            (code ? "ended with exit code " + std::to_string(*code) + ": " + child->Errors()
+                  : std::string("did not end")),
+        "name a MySQL server with --mysqld");
   std::string text(kVersionBytesMax, '\0');
   const ssize_t got = ::read(pipe.read.get(), text.data(), text.size());
   text.resize(got > 0 ? static_cast<size_t>(got) : 0);
@@ -92,10 +92,10 @@ Status CheckVersions(const std::string& mysqld, const std::string& mysqld_versio
     return Status(Code::kTargetRefused, mysqld + " is a MariaDB: " + mysqld_version,
                   "name a MySQL server with --mysqld");
   if (ours == 0 || theirs == 0 || ours / 100 >= theirs / 100) return OkStatus();
-  return Status(Code::kTargetRefused,
-                mysqld + " (" + mysqld_version + ") is older than the archived source, " +
-                    source_version,
-                "name a mysqld of at least the source's version with --mysqld");
+  return Status(
+      Code::kTargetRefused,
+      mysqld + " (" + mysqld_version + ") is older than the archived source, " + source_version,
+      "name a mysqld of at least the source's version with --mysqld");
 }
 
 }  // namespace tidemark

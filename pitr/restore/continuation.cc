@@ -19,7 +19,8 @@ bool IsBareClaim(const std::vector<std::string>& names) {
 
 std::string SurgeryText(const Surgery& surgery) {
   std::string text;
-  for (const std::string& line : DescribeSurgery(surgery)) text += (text.empty() ? "" : "; ") + line;
+  for (const std::string& line : DescribeSurgery(surgery))
+    text += (text.empty() ? "" : "; ") + line;
   return text.empty() ? "no surgery" : text;
 }
 
@@ -66,9 +67,10 @@ Status CheckSameRequest(const std::string& directory, const RestoreState& state,
   for (const std::string& difference : differences)
     message += (difference == differences.front() ? " " : "; ") + difference;
   return Status(Code::kTargetRefused, message,
-                done ? "--resume brings it forward to a later target; or name another directory"
-                     : "run the command that it was begun with to go on, bring it to another target "
-                       "with --resume, or name another directory");
+                done
+                    ? "--resume brings it forward to a later target; or name another directory"
+                    : "run the command that it was begun with to go on, bring it to another target "
+                      "with --resume, or name another directory");
 }
 
 Surgery Merged(Surgery first, const Surgery& second) {

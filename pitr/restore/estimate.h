@@ -23,9 +23,10 @@ namespace tidemark {
 inline constexpr double kReferenceReplicaBytesPerSecond = 16e6;
 inline constexpr double kReferencePipeBytesPerSecond = 1e6;
 inline constexpr double kReferenceLoadBytesPerSecond = 20e6;  // of the dump's text
-inline constexpr double kProvisionSeconds = 8;                // initialize, start, stop, start again
-inline constexpr uint64_t kRelayLogBytesMax = 1ULL << 30;     // of a server that is being restored
-inline constexpr uint64_t kFixedDiskBytes = 512ULL << 20;     // an empty server, its undo and temporary files
+inline constexpr double kProvisionSeconds = 8;             // initialize, start, stop, start again
+inline constexpr uint64_t kRelayLogBytesMax = 1ULL << 30;  // of a server that is being restored
+inline constexpr uint64_t kFixedDiskBytes = 512ULL
+                                            << 20;  // an empty server, its undo and temporary files
 // A restore of less tells nothing about a rate.
 inline constexpr uint64_t kRateBytesMin = 8 << 20;
 

@@ -47,10 +47,10 @@ Status RestoreRun::DropRestoreUser(Connection& connection) {
           "SELECT COUNT(*) FROM mysql.user WHERE user='root' AND authentication_string='' AND "
           "account_locked='N' AND plugin='caching_sha2_password'"));
   if (open != "0")
-    Warn("the restored server's root has no password (the backup brought none): only the "
-         "directory's permissions protect its socket");
-  return ExecuteOnTarget(connection,
-                         std::string("DROP USER '") + kRestoreUser + "'@'localhost'");
+    Warn(
+        "the restored server's root has no password (the backup brought none): only the "
+        "directory's permissions protect its socket");
+  return ExecuteOnTarget(connection, std::string("DROP USER '") + kRestoreUser + "'@'localhost'");
 }
 
 Status RestoreRun::PutIntoUse(bool runs_on) {

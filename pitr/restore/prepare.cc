@@ -1,9 +1,10 @@
+#include "pitr/restore/prepare.h"
+
 #include <optional>
 
 #include "pitr/restore/blockers.h"
 #include "pitr/restore/continuation.h"
 #include "pitr/restore/pipe_applier.h"
-#include "pitr/restore/prepare.h"
 #include "pitr/restore/process.h"
 #include "pitr/restore/replica_applier.h"
 #include "pitr/restore/restore_channel.h"
@@ -98,6 +99,11 @@ Status CheckIsAtBase(const RestoreOptions& options, const BaseBackup& base, cons
                 "load that dump into it, or leave the dump out to go on from where it is");
 }
 
+Status NoBase() {
+  return Status(Code::kUsage, "a new server needs a base backup to begin with",
+                "name a mysqldump file, or a running target that has the base loaded already");
+}
+
 // A program that is not there is a blocker, and its path stays empty.
 void Find(const std::string& name, std::string* path, std::vector<Status>* blockers) {
   Result<std::string> found = FindProgram(name);
@@ -146,10 +152,10 @@ Status LookIntoDirectory(FileSystem& files, const ArchiveView& view, const Resto
   }
   const RestoreState& found = *prepared->found;
   if (options.resume && !found.source.empty() && found.source != view.source())
-    return Status(Code::kTargetRefused,
-                  directory + " holds a restore of source " + found.source + ", not " +
-                      view.source(),
-                  "name that source with --source");
+    return Status(
+        Code::kTargetRefused,
+        directory + " holds a restore of source " + found.source + ", not " + view.source(),
+        "name that source with --source");
   if (options.resume) return OkStatus();
   return CheckSameRequest(directory, found, RequestOf(files, view, options));
 }
@@ -190,9 +196,8 @@ Status CheckBlockers(FileSystem& files, ArchiveView& view, const RestoreOptions&
                      PreparedRestore* prepared) {
   const std::string& directory = options.target.directory;
   const BaseBackup* dump = prepared->loads_base ? &prepared->base : nullptr;
-  prepared->disk =
-      EstimateDisk(prepared->plan, dump, prepared->loads_base && options.target.provision,
-                   options.applier);
+  prepared->disk = EstimateDisk(prepared->plan, dump,
+                                prepared->loads_base && options.target.provision, options.applier);
   if (!options.target.provision || directory.empty() || prepared->finished) return OkStatus();
   TM_ASSIGN_OR_RETURN(prepared->disk.free_bytes, FreeBytesFor(files, directory));
   CheckDiskSpace(prepared->disk, directory, &prepared->blockers, &prepared->warnings);
@@ -213,8 +218,8 @@ Status AskRunningTarget(const RestoreOptions& options, const Coverage& coverage,
   TM_ASSIGN_OR_RETURN(auto connection, Connection::Open(options.target.connection));
   TM_ASSIGN_OR_RETURN(const TargetFacts facts, InspectRunningTarget(*connection));
   prepared->left_over_channel = facts.restore_channel;
-  TM_RETURN_IF_ERROR(CheckIsAtBase(options, prepared->base, facts.gtid_executed, coverage,
-                                   facts.restore_channel));
+  TM_RETURN_IF_ERROR(
+      CheckIsAtBase(options, prepared->base, facts.gtid_executed, coverage, facts.restore_channel));
   prepared->base.gtid_set = facts.gtid_executed;
   prepared->warnings.insert(prepared->warnings.end(), facts.warnings.begin(), facts.warnings.end());
   if (facts.restore_channel)
@@ -245,8 +250,8 @@ Result<Plan> PlanRestore(ArchiveView& view, const Target& point, const GtidSet& 
 Status CheckPlace(FileSystem& files, const ArchiveView& view, const RestoreOptions& options) {
   TM_RETURN_IF_ERROR(CheckOptions(options));
   PreparedRestore place;
-  if (options.target.provision)
-    TM_RETURN_IF_ERROR(LookIntoDirectory(files, view, options, &place));
+  if (options.target.provision) TM_RETURN_IF_ERROR(LookIntoDirectory(files, view, options, &place));
+  if (options.target.provision && !place.found && options.dump_path.empty()) return NoBase();
   FindPrograms(options, &place);
   return place.blockers.empty() ? OkStatus() : place.blockers.front();
 }
@@ -274,9 +279,7 @@ Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view,
   } else {
     std::string dump = options.dump_path;
     if (dump.empty() && found != nullptr) dump = found->dump_path;
-    if (provision && dump.empty())
-      return Status(Code::kUsage, "a new server needs a base backup to begin with",
-                    "name a mysqldump file, or a running target that has the base loaded already");
+    if (provision && dump.empty()) return NoBase();
     TM_ASSIGN_OR_RETURN(prepared.base, ReadBase(files, locator, dump));
     prepared.warnings = prepared.base.warnings;
   }

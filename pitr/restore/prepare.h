@@ -5,10 +5,10 @@
 
 namespace tidemark {
 
-// The boundary of `point` and the plan to it. `earlier`: surgery of runs before, as far as it is not
-// done yet; `given`: this command's, of which what is new must concern the plan (kUsage). The plan
-// has both. `directory`: of a server that stands at `base`; kUnreachableTarget naming it if it is
-// beyond the boundary. "" for a base that is a backup.
+// The boundary of `point` and the plan to it. `earlier`: surgery of runs before, as far as it is
+// not done yet; `given`: this command's, of which what is new must concern the plan (kUsage). The
+// plan has both. `directory`: of a server that stands at `base`; kUnreachableTarget naming it if it
+// is beyond the boundary. "" for a base that is a backup.
 Result<Plan> PlanRestore(ArchiveView& view, const Target& point, const GtidSet& base,
                          const Surgery& earlier, const Surgery& given,
                          const std::string& directory);

@@ -164,8 +164,9 @@ Status RestoreRun::GoOn() {
   RemoveLeftovers();
   if (const Status up = BringUp(); !up.ok()) {
     if (!server_->DataIsLost()) return up;
-    Warn("the server was killed while it had no redo log, and its data was lost with it: this "
-         "restore began anew");
+    Warn(
+        "the server was killed while it had no redo log, and its data was lost with it: this "
+        "restore began anew");
     TM_ASSIGN_OR_RETURN(PreparedRestore anew,
                         PrepareRestore(files_, view_, options_, /*data_is_lost=*/true));
     if (!anew.blockers.empty()) return anew.blockers.front();
@@ -223,9 +224,8 @@ Status RestoreRun::TakeItsPlace(const GtidSet& executed) {
   TM_RETURN_IF_ERROR(CheckNobodyUsedIt(executed));
   const bool applied = state_.step == RestoreStep::kApplied;
   const GtidSet base = options_.resume ? executed : prepared_.base.gtid_set;
-  TM_ASSIGN_OR_RETURN(prepared_.plan,
-                      PlanRestore(view_, options_.point, base, state_.surgery, options_.surgery,
-                                  receipt_.directory));
+  TM_ASSIGN_OR_RETURN(prepared_.plan, PlanRestore(view_, options_.point, base, state_.surgery,
+                                                  options_.surgery, receipt_.directory));
   if (!options_.resume) {  // beyond the boundary is seen above for what is the base only
     const GtidSet beyond = executed.Minus(prepared_.plan.end_set);
     if (!beyond.empty())

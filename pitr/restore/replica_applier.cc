@@ -7,6 +7,7 @@
 #include <chrono>
 #include <thread>
 
+#include "pitr/abridged.h"
 #include "pitr/restore/restore_channel.h"
 #include "pitr/restore/running_target.h"
 #include "pitr/serve/replica_server.h"
@@ -212,6 +213,8 @@ class ReplicaRun {
 
   Status CheckApplier(const ChannelStatus& status) {
     if (status.applier_runs) return OkStatus();
+    // It may have read into an event of which no more could be written.
+    if (WaitsForDiskSpace(*target_, status)) return DiskFull();
     if (status.applier_error != 0)
       return ApplierErrorStatus(WhyApplierStopped(*target_, status, options_.log_tail()));
     return Status(Code::kTargetRefused,
@@ -258,7 +261,10 @@ class ReplicaRun {
     if (now - progressed_ < options_.disk_patience || now - disk_checked_ < kDiskLookInterval)
       return OkStatus();
     disk_checked_ = now;
-    if (!WaitsForDiskSpace(*target_, status)) return OkStatus();
+    return WaitsForDiskSpace(*target_, status) ? DiskFull() : OkStatus();
+  }
+
+  Status DiskFull() {
     stuck_ = true;
     std::string log = options_.log_tail();
     const size_t at = log.rfind("Disk is full");

@@ -121,8 +121,8 @@ Status RestoreRun::Apply() {
   const GtidSet to_apply = prepared_.plan.end_set.Minus(prepared_.plan.base);
   const uint64_t all = to_apply.Count(), ours = to_apply.Minus(executed).Count();
   const double share = all == 0 ? 0 : static_cast<double>(ours) / static_cast<double>(all);
-  receipt_.apply = {
-      static_cast<uint64_t>(share * static_cast<double>(prepared_.plan.raw_bytes)), seconds};
+  receipt_.apply = {static_cast<uint64_t>(share * static_cast<double>(prepared_.plan.raw_bytes)),
+                    seconds};
   return Report(RestorePhase::kApply, total, total) ? OkStatus()
                                                     : Status(Code::kInterrupted, "interrupted");
 }

@@ -1,9 +1,9 @@
 // From a base backup to a server that is exactly at the planned GTID set, with a receipt to prove
 // it.
 //
-// PrepareRestore decides and touches nothing; RunRestore acts. A restore into a new server is a state
-// machine whose step is kept in DIR/restore.json (restore_state.h): whatever ends it, the same
-// command goes on from there without applying anything twice. A provisioned server
+// PrepareRestore decides and touches nothing; RunRestore acts. A restore into a new server is a
+// state machine whose step is kept in DIR/restore.json (restore_state.h): whatever ends it, the
+// same command goes on from there without applying anything twice. A provisioned server
 // (server_instance.h) is marked RESTORING from the first moment until its end state was proved, so
 // that one left behind by a failure, an interruption or a crash of ours is never mistaken for a
 // restored one. One thread throughout.
@@ -35,7 +35,7 @@ struct RestoreTarget {
   std::vector<std::string>
       mysqld_options;  // provision: further "--name=value", e.g. --lower-case-table-names=1
   uint16_t port = 0;   // provision: 0 = no TCP, socket only; else 127.0.0.1, after the hand-over
-  ConnectionOptions connection;  // not provision: the running target
+  ConnectionOptions connection;             // not provision: the running target
   std::string mysqlbinlog = "mysqlbinlog";  // for the pipe only
   std::string mysql = "mysql";
 };
@@ -48,8 +48,8 @@ struct RestoreOptions {
   Target point;
   Surgery surgery;
   ApplierKind applier = ApplierKind::kReplica;
-  unsigned workers = 0;  // of the target's applier; 0: a provisioned server is sized to the machine, a
-                         // running one left as it is
+  unsigned workers = 0;  // of the target's applier; 0: a provisioned server is sized to the
+                         // machine, a running one left as it is
   // Where the archive is served to a running target; it must be able to connect there.
   std::string serve_address = "127.0.0.1";
   // Provision: the directory holds a restore that is finished, or not; bring it to `point`, which
@@ -96,11 +96,12 @@ struct Receipt {
   std::string ToJson() const;  // documented in README.md
 };
 
-// The base's set (of the dump, of the running target, or of what an earlier run brought the directory
-// to) and the plan; touches nothing. kUsage, kBadBackup, kTargetRefused (the directory holds another
-// restore; running target unfit, or not at the base's set, or with transactions that the source
-// never had), and all errors of resolving and planning. What stands in the way of a new server is
-// in `blockers`, so that a plan can be printed with them: RunRestore refuses with the first.
+// The base's set (of the dump, of the running target, or of what an earlier run brought the
+// directory to) and the plan; touches nothing. kUsage, kBadBackup, kTargetRefused (the directory
+// holds another restore; running target unfit, or not at the base's set, or with transactions that
+// the source never had), and all errors of resolving and planning. What stands in the way of a new
+// server is in `blockers`, so that a plan can be printed with them: RunRestore refuses with the
+// first.
 struct PreparedRestore {
   BaseBackup base;
   Plan plan;

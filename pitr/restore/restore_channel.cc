@@ -1,6 +1,8 @@
 #include "pitr/restore/restore_channel.h"
 
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
 #include "pitr/restore/client_access.h"
 #include "pitr/restore/replica_applier.h"
@@ -12,6 +14,8 @@ namespace {
 constexpr uint32_t kOldestVersion = 80023;     // CHANGE REPLICATION SOURCE TO
 constexpr uint32_t kReplicaVariables = 80026;  // replica_parallel_workers, was slave_…
 constexpr double kHeartbeatSeconds = 2;
+constexpr int kKillLooks = 50;
+constexpr auto kKillLookInterval = std::chrono::milliseconds(100);
 constexpr char kWaitingForDisk[] = "Waiting for disk space";
 
 std::string ForChannel() { return std::string(" FOR CHANNEL '") + kRestoreChannel + "'"; }
@@ -138,13 +142,23 @@ bool WaitsForDiskSpace(Connection& target, const ChannelStatus& status) {
 }
 
 void KillThoseWaitingForDiskSpace(Connection& target) {
-  const Result<QueryResult> threads = target.Query("SHOW PROCESSLIST");
-  if (!threads.ok()) return;
-  // No other channel runs: all threads of the replication are ours.
-  for (const QueryResult::Row& row : threads->rows)
-    if (threads->Text(row, "State") == kWaitingForDisk &&
-        threads->Text(row, "User") == "system user")
+  // They look at it once a second; STOP REPLICA before they have would take it back (its signal to
+  // a thread is a weaker one).
+  for (int left = kKillLooks; left > 0; --left) {
+    const Result<QueryResult> threads = target.Query("SHOW PROCESSLIST");
+    if (!threads.ok()) return;
+    bool waits = false;
+    // No other channel runs: all threads of the replication are ours.
+    for (const QueryResult::Row& row : threads->rows) {
+      if (threads->Text(row, "State") != kWaitingForDisk ||
+          threads->Text(row, "User") != "system user")
+        continue;
+      waits = true;
       (void)target.Query("KILL " + threads->Text(row, "Id")).ok();
+    }
+    if (!waits) return;
+    std::this_thread::sleep_for(kKillLookInterval);
+  }
 }
 
 Result<std::optional<std::string>> SetWorkers(Connection& target, const std::string& workers) {

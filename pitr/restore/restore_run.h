@@ -42,11 +42,11 @@ class RestoreRun {
   Result<Receipt> AlreadyDone();
 
   // provision.cc
-  Status BeginAnew();          // kClaimed …
-  Status LoadBase();           // … kLoaded
+  Status BeginAnew();  // kClaimed …
+  Status LoadBase();   // … kLoaded
   Status SetBaseGtids(Connection& root);
   Status CreateRestoreUser(Connection& root);
-  Status GoOn();               // an earlier run's server is up, we are logged in, its place is known
+  Status GoOn();  // an earlier run's server is up, we are logged in, its place is known
   Status BringUp();
   Status LogInWithKeptSecret();
   Status TakeItsPlace(const GtidSet& executed);

@@ -34,8 +34,8 @@ struct RestoreState {
   Target point;
   Surgery surgery;
   // What is known of it.
-  GtidSet base;     // gtid_executed after loading
-  GtidSet end_set;  // planned
+  GtidSet base;             // gtid_executed after loading
+  GtidSet end_set;          // planned
   std::string secret_file;  // of our account on the server; "" before it exists
   uint32_t server_id = 0;
   std::string socket;
@@ -44,7 +44,8 @@ struct RestoreState {
 };
 
 std::string EncodeRestoreState(const RestoreState& state);
-Result<RestoreState> DecodeRestoreState(const std::string& text);  // kCorruption, kUnsupportedFormat
+Result<RestoreState> DecodeRestoreState(
+    const std::string& text);  // kCorruption, kUnsupportedFormat
 // nullopt: there is none.
 Result<std::optional<RestoreState>> ReadRestoreState(FileSystem& files,
                                                      const std::string& directory);

@@ -1,4 +1,3 @@
-#include "pitr/abridged.h"
 #include "pitr/serve/dump.h"
 
 #include <algorithm>

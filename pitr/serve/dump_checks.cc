@@ -1,8 +1,11 @@
-#include "pitr/abridged.h"
 #include "pitr/serve/dump_checks.h"
+
+#include "pitr/abridged.h"
 
 namespace tidemark {
 namespace {
+
+std::string Short(const GtidSet& set) { return Abridged(set, kAbridgedBytesMax); }
 
 std::string WhyMissing(const Coverage& coverage, const GtidSet& missing) {
   for (const GapRecord& gap : coverage.gaps) {
@@ -29,7 +32,7 @@ Status CheckNotAhead(const Coverage& coverage, const std::set<Uuid>& servers,
                 "Replica has more GTIDs than the archive has of the archived servers. The archive "
                 "may lag, or the source may have rolled back transactions that were already "
                 "replicated. The transactions that the archive does not have are '" +
-                    Abridged(ahead) + "', the archive ends at '" + Abridged(coverage.end) + "'",
+                    Short(ahead) + "', the archive ends at '" + Short(coverage.end) + "'",
                 "if the archive lags, wait for it; else archive and replica have different "
                 "histories");
 }
@@ -40,7 +43,7 @@ Status CheckBoundary(const Coverage& coverage, const ServedSource& source,
   GtidSet unreached = source.boundary_set->Minus(coverage.end);
   if (!unreached.empty()) {
     return Status(Code::kUnreachableTarget,
-                  "the archive does not have '" + Abridged(unreached) +
+                  "the archive does not have '" + Short(unreached) +
                       "', which the boundary to be served up to includes",
                   "wait for the archive, or choose an earlier target");
   }
@@ -50,7 +53,7 @@ Status CheckBoundary(const Coverage& coverage, const ServedSource& source,
   if (beyond.empty()) return OkStatus();
   return Status(Code::kSourceRefused,
                 "The replica is beyond the boundary up to which this archive is served. It has '" +
-                    Abridged(beyond) + "', which come after it",
+                    Short(beyond) + "', which come after it",
                 "start from a base backup that is not past the target");
 }
 
@@ -65,8 +68,8 @@ Status CheckNothingLost(const Coverage& coverage, const ServedSource& source,
                 "Cannot replicate because the source purged required binary logs. The archive does "
                 "not have them: replicate the missing transactions from elsewhere, or provision a "
                 "new replica from backup. The GTID set sent by the replica is '" +
-                    Abridged(request.executed, kAbridgedBytesMax) + "', and the missing transactions are '" +
-                    Abridged(missing, kAbridgedBytesMax) + "'",
+                    Short(request.executed) + "', and the missing transactions are '" +
+                    Short(missing) + "'",
                 WhyMissing(coverage, missing));
 }
 

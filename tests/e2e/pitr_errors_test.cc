@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -358,12 +359,14 @@ TEST_F(PitrErrorsTest, RestoreIntoADirectoryThatHoldsSomething) {
   EXPECT_EQ(std::distance(fs::directory_iterator(into), fs::directory_iterator()), 1);
   EXPECT_EQ(ReadWholeFile(into + "/precious"), "data");
   std::vector<std::string> no_program = restore;
-  no_program.insert(no_program.end(),
-                    {"--mysql", MySqlProgram("mysql"), "--mysqlbinlog", "/no/such/mysqlbinlog"});
+  *std::find(no_program.begin(), no_program.end(), into) = directory_.Path("new");
+  no_program.insert(no_program.end(), {"--applier", "pipe", "--mysql", MySqlProgram("mysql"),
+                                       "--mysqlbinlog", "/no/such/mysqlbinlog"});
   Refused(no_program, kUsage, "/no/such/mysqlbinlog");
+  EXPECT_FALSE(fs::exists(directory_.Path("new")));
 }
 
-TEST_F(PitrErrorsTest, InterruptedRestoreSaysSoAndLeavesNothingRunning) {
+TEST_F(PitrErrorsTest, InterruptedRestoreSaysSoAndBeginsAnewWithTheSameCommand) {
   const std::string into = directory_.Path("interrupted");
   const std::vector<std::string> restore = ArchivedPrimary::WithTools(
       {"--archive", rig_.archive(), "restore", "--through-gtid", scene_.wanted, "--dump",
@@ -378,13 +381,78 @@ TEST_F(PitrErrorsTest, InterruptedRestoreSaysSoAndLeavesNothingRunning) {
   const auto ended = pitr.Wait();
   ASSERT_TRUE(ended.ok());
   EXPECT_EQ(*ended, kInterrupted) << pitr.Output();
-  EXPECT_THAT(pitr.Output(), HasSubstr(into + " is not usable and can be removed"));
+  EXPECT_THAT(pitr.Output(), HasSubstr(into + " is not usable"));
+  EXPECT_THAT(pitr.Output(), HasSubstr("the same command"));
   EXPECT_TRUE(fs::exists(into + "/RESTORING"));
   EXPECT_EQ(Json::parse(ReadWholeFile(into + "/receipt.json")).at("outcome"), "interrupted");
+  EXPECT_FALSE(fs::exists(into + "/restore.secret"));
   const std::string pid = ReadWholeFile(into + "/mysqld.pid");
   EXPECT_TRUE(pid.empty() || !ProcessRuns(static_cast<pid_t>(std::stol(pid))))
       << "mysqld was left running";
-  ExpectRefused(restore, kTargetRefused, "a restore was begun there and did not finish");
+  std::vector<std::string> other = restore;
+  *std::find(other.begin(), other.end(), scene_.wanted) = scene_.archived;
+  ExpectRefused(other, kTargetRefused, "an unfinished restore of something else");
+  std::vector<std::string> again = restore;
+  again.insert(again.begin(), "--json");
+  const PitrResult run = RunPitr(again);
+  ASSERT_EQ(run.exit_code, 0) << run.message();
+  ASSERT_FALSE(run.json.is_discarded()) << run.out << run.err;
+  EXPECT_EQ(run.json.at("runs"), 2);
+  RestoredServer server(run.json);
+  const PitrResult once_more = RunPitr(again);
+  ASSERT_EQ(once_more.exit_code, 0) << once_more.message();
+  ASSERT_FALSE(once_more.json.is_discarded()) << once_more.out << once_more.err;
+  EXPECT_EQ(once_more.json.at("gtid_executed"), run.json.at("gtid_executed"));
+  EXPECT_EQ(once_more.json.at("target").at("mysqld_pid"), run.json.at("target").at("mysqld_pid"));
+}
+
+TEST_F(PitrErrorsTest, PlanNamesWhatStandsInTheWayOfANewServer) {
+  const std::vector<std::string> plan = {
+      "plan",      "--through-gtid", scene_.wanted,        "--dump",
+      scene_.base, "--mysql",        MySqlProgram("mysql")};
+  const auto with = [&](const std::string& into, const std::string& mysqld) {
+    std::vector<std::string> arguments = plan;
+    arguments.insert(arguments.end(), {"--into", into, "--mysqld", mysqld});
+    return rig_.PitrJson(arguments);
+  };
+  const std::string fresh = directory_.Path("fresh"), full = directory_.Path("full");
+  const PitrResult fit = with(fresh, MySqlProgram("mysqld"));
+  ASSERT_EQ(fit.exit_code, 0) << fit.message();
+  EXPECT_TRUE(fit.json.at("blockers").empty());
+  EXPECT_GT(fit.json.at("disk").at("free_bytes"), 0);
+  EXPECT_GT(fit.json.at("eta").at("seconds"), 0);
+  fs::create_directory(full);
+  Overwrite(full + "/precious", "data");
+  const PitrResult blocked = with(full, "/no/such/mysqld");
+  EXPECT_EQ(blocked.exit_code, kTargetRefused) << blocked.message();
+  EXPECT_EQ(blocked.json.at("blockers").size(), 2u) << blocked.out;
+  EXPECT_EQ(blocked.json.at("error").at("exit_code"), kTargetRefused);
+  EXPECT_EQ(blocked.json.at("end_set"), fit.json.at("end_set")) << "the plan is told nevertheless";
+  const PitrResult other = with(fresh, MySqlProgram("mysqldump"));
+  EXPECT_EQ(other.exit_code, 0) << "a version is all that is known: " << other.message();
+  const PitrResult not_one = with(fresh, "/bin/false");
+  EXPECT_EQ(not_one.exit_code, kTargetRefused) << not_one.message();
+  EXPECT_FALSE(fs::exists(fresh));
+}
+
+TEST_F(PitrErrorsTest, SurgeryThatCannotBe) {
+  const auto plan = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"plan", "--through-gtid", scene_.wanted, "--dump", scene_.base});
+    return more;
+  };
+  Refused(plan({"--skip-gtid", scene_.latest}), kUsage, scene_.latest);
+  Refused(plan({"--leave-out", scene_.archived}), kUsage, scene_.archived);
+  Refused(plan({"--skip-gtid", scene_.wanted, "--leave-out", scene_.wanted}), kUsage,
+          scene_.wanted);
+  Refused(plan({"--only-table", "orders"}), kUsage, "orders");
+  Refused(plan({"--applier", "pipe", "--skip-gtid", scene_.wanted}), kUsage, "pipe");
+  Refused(plan({"--applier", "carrier-pigeon"}), kUsage, "carrier-pigeon");
+  Refused({"restore", "--latest", "--host", "192.0.2.1"}, kUsage, "192.0.2.1");
+  Refused({"restore", "--latest", "--resume", "--into", directory_.Path("nowhere")}, kTargetRefused,
+          "no restore to go on with");
+  const PitrResult skips = rig_.PitrJson(plan({"--skip-gtid", scene_.wanted}));
+  ASSERT_EQ(skips.exit_code, 0) << skips.message();
+  EXPECT_EQ(skips.json.at("surgery").at("skip"), scene_.wanted);
 }
 
 }  // namespace

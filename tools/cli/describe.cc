@@ -142,8 +142,8 @@ Status PrintPlanReport(const PlanReport& report, bool json) {
   if (!blockers.empty()) {
     std::string others;
     if (blockers.size() > 1) others = fmt::format(" (and {} more)", blockers.size() - 1);
-    outcome = Status(Code::kTargetRefused, blockers.front().message() + others,
-                     blockers.front().hint());
+    outcome =
+        Status(Code::kTargetRefused, blockers.front().message() + others, blockers.front().hint());
   }
   if (json) return PrintJsonWith(ReportToJson(report), std::move(outcome));
   PrintPlan(report);

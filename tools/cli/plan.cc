@@ -23,10 +23,10 @@ Result<PreparedRestore> PlanFromSet(ArchiveView& view, const Options& options) {
   TM_ASSIGN_OR_RETURN(prepared.base.gtid_set, GtidSet::Parse(options.base_gtids));
   Locator locator(view);
   TM_ASSIGN_OR_RETURN(const Boundary boundary, locator.Resolve(options.restore.point));
-  TM_ASSIGN_OR_RETURN(prepared.plan,
-                      MakePlan(view.source(), options.restore.point, prepared.base.gtid_set,
-                               boundary, view.ComputeCoverage(), view.segments(),
-                               options.restore.surgery));
+  TM_ASSIGN_OR_RETURN(
+      prepared.plan,
+      MakePlan(view.source(), options.restore.point, prepared.base.gtid_set, boundary,
+               view.ComputeCoverage(), view.segments(), options.restore.surgery));
   if (options.restore.applier == ApplierKind::kPipe)
     TM_RETURN_IF_ERROR(CheckPipeCarries(view, prepared.plan));
   prepared.disk = EstimateDisk(prepared.plan, nullptr, false, options.restore.applier);
@@ -42,9 +42,9 @@ Status Run(const Context& context, Options& options) {
     return Status(Code::kUsage, "a new server needs a base backup", "--dump FILE");
   TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
   const bool from_dump = !restore.dump_path.empty();
-  TM_ASSIGN_OR_RETURN(PreparedRestore prepared,
-                      from_dump ? PrepareRestore(PosixFileSystem(), *view, restore)
-                                : PlanFromSet(*view, options));
+  TM_ASSIGN_OR_RETURN(
+      PreparedRestore prepared,
+      from_dump ? PrepareRestore(PosixFileSystem(), *view, restore) : PlanFromSet(*view, options));
   return PrintPlanReport(MakePlanReport(std::move(prepared), from_dump, restore.applier),
                          context.json);
 }
@@ -70,7 +70,8 @@ void AddPlan(CLI::App& app, Context& context, Action* action) {
   command->add_option("--mysqld", target.mysqld, "the mysqld it would use")->capture_default_str();
   command->add_option("--mysql", target.mysql, "the mysql client it would use")
       ->capture_default_str();
-  command->add_option("--mysqlbinlog", target.mysqlbinlog, "the mysqlbinlog that the pipe would use")
+  command
+      ->add_option("--mysqlbinlog", target.mysqlbinlog, "the mysqlbinlog that the pipe would use")
       ->capture_default_str();
   AddApplierFlag(*command, &options->applier);
   options->surgery.AddTo(*command);

@@ -2,6 +2,7 @@
 #include "pitr/restore/restore.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <optional>
 
@@ -121,6 +122,9 @@ Status Run(const Context& context, Options& options) {
                                           options.restore.applier),
                            context.json);
   }
+  // The port that serves the archive tells the daemon's log of its clients; here the only one is
+  // ours, and what goes wrong with it is in the error.
+  spdlog::set_level(spdlog::level::off);
   PhaseProgress progress(context);
   TM_ASSIGN_OR_RETURN(Receipt receipt,
                       RunRestore(PosixFileSystem(), SystemClock(), *view, options.restore,
@@ -157,9 +161,10 @@ void AddRestore(CLI::App& app, Context& context, Action* action) {
                     "bring the server in that directory forward, finished or not; surgery adds to "
                     "what was given before");
   AddApplierFlag(*command, &options->applier);
-  command->add_option("--workers", options->restore.workers,
-                      "of the target's parallel applier (default: sized to the machine; a running "
-                      "target's as they are)")
+  command
+      ->add_option("--workers", options->restore.workers,
+                   "of the target's parallel applier (default: sized to the machine; a running "
+                   "target's as they are)")
       ->check(CLI::Range(1, 1024));
   options->surgery.AddTo(*command);
   command->add_flag("--stop-server", options->stop_server,

@@ -259,6 +259,36 @@ TEST(EventCursor, SegmentThatIsRemovedWhileItIsReadIsAnError) {
   EXPECT_THAT(follower.status.message(), HasSubstr("segment 1"));
 }
 
+TEST(EventCursor, WhatTheIndexPromisesMustBeThere) {
+  History history;
+  history.BeginFile("binlog.000001");
+  history.AddMany(3);
+  history.builder.Publish();
+  Index& index = history.builder.index();
+  auto view = LiveView(&history);
+  DurableBatch batch;
+  batch.source = "main";
+  batch.segment = *view->segment(1);
+  ASSERT_TRUE(index
+                  .EachFrame("main", 1, 0,
+                             [&batch](const IndexedFrame& frame) {
+                               batch.frames.push_back(frame.record);
+                               return true;
+                             })
+                  .ok());
+  batch.frames.back().gtids.Add(BuilderGtid(99));
+  ASSERT_TRUE(index.Apply(batch).ok());
+  EventCursor cursor(*view, {});
+  Follower follower;
+  while (follower.Take(cursor)) continue;
+  EXPECT_EQ(follower.status.code(), Code::kCorruption);
+  EXPECT_THAT(follower.status.message(), HasSubstr(":99"));
+  EventCursor indifferent(*view, {.exclude = BuilderSet(99, 99)});
+  Follower content;
+  content.TakeAll(indifferent);
+  EXPECT_EQ(indifferent.progress().transactions_given, 3u);
+}
+
 // An archive that grows in random steps.
 class Growth {
  public:

@@ -57,12 +57,13 @@ Boundary BoundaryBehind(const World& world, int64_t last) {
   return boundary;
 }
 
-Result<Plan> PlanTo(const World& world, const GtidSet& base, int64_t last) {
+Result<Plan> PlanTo(const World& world, const GtidSet& base, int64_t last,
+                    const Surgery& surgery = {}) {
   Target target;
   target.kind = TargetKind::kGtid;
   target.gtid = BuilderGtid(last);
-  return MakePlan("main", target, base, BoundaryBehind(world, last), world.coverage,
-                  world.segments);
+  return MakePlan("main", target, base, BoundaryBehind(world, last), world.coverage, world.segments,
+                  surgery);
 }
 
 World TwoSegments() {  // 1-10 | 11-20 | 21-30
@@ -183,6 +184,54 @@ TEST(Planner, TransactionArchivedOnlyBehindTheBoundaryDoesNotCloseAGap) {
   world.segments.back().gtids.Add(BuilderSet(21, 24));
   world.coverage.archived.Add(BuilderSet(21, 24));
   EXPECT_EQ(PlanTo(world, BuilderSet(1, 15), 27).error().code(), Code::kGap);
+}
+
+TEST(Planner, SkippedTransactionsAreExecutedAndLeftOutOnesAreNot) {
+  Surgery surgery;
+  surgery.skip = BuilderSet(22, 22);
+  surgery.leave_out = BuilderSet(24, 25);
+  auto plan = PlanTo(TwoSegments(), BuilderSet(1, 20), 27, surgery);
+  ASSERT_TRUE(plan.ok()) << plan.error().message();
+  EXPECT_EQ(plan->to_apply, BuilderSet(21, 27));
+  EXPECT_EQ(plan->end_set, BuilderSet(1, 23).Union(BuilderSet(26, 27)));
+  EXPECT_EQ(plan->transactions, 5u);
+  EXPECT_EQ(plan->surgery, surgery);
+  ASSERT_EQ(plan->warnings.size(), 1u);
+  EXPECT_THAT(plan->warnings[0], HasSubstr("is not the source's state"));
+  EXPECT_THAT(plan->warnings[0], HasSubstr(BuilderGtid(22).ToString()));
+}
+
+TEST(Planner, SurgeryOnWhatIsNotAppliedIsAMistake) {
+  for (const auto& [number, why] : {std::pair{28, "behind the target"}, {20, "in the base"}}) {
+    for (const bool leave_out : {false, true}) {
+      Surgery surgery;
+      (leave_out ? surgery.leave_out : surgery.skip) = BuilderSet(22, 22);
+      (leave_out ? surgery.leave_out : surgery.skip).Add(BuilderGtid(number));
+      auto plan = PlanTo(TwoSegments(), BuilderSet(1, 20), 27, surgery);
+      ASSERT_FALSE(plan.ok()) << why;
+      EXPECT_EQ(plan.error().code(), Code::kUsage);
+      EXPECT_THAT(plan.error().message(), HasSubstr(BuilderGtid(number).ToString()));
+    }
+  }
+}
+
+TEST(Planner, GapThatIsNamedIsAcknowledged) {
+  Surgery surgery;
+  surgery.leave_out = BuilderSet(21, 23);
+  EXPECT_EQ(PlanTo(WithGap(), BuilderSet(1, 15), 27, surgery).error().code(), Code::kGap);
+  surgery.skip = BuilderSet(24, 24);
+  auto plan = PlanTo(WithGap(), BuilderSet(1, 15), 27, surgery);
+  ASSERT_TRUE(plan.ok()) << plan.error().message();
+  EXPECT_EQ(plan->end_set, BuilderSet(1, 20).Union(BuilderSet(24, 27)));
+}
+
+TEST(Planner, FiltersAreWarnedOf) {
+  Surgery surgery;
+  surgery.only_schemas = {"shop"};
+  auto plan = PlanTo(TwoSegments(), BuilderSet(1, 20), 27, surgery);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->end_set, BuilderSet(1, 27));
+  EXPECT_THAT(plan->warnings.at(0), HasSubstr("shop"));
 }
 
 // Whatever the base and the boundary: a plan is made exactly if replaying archived transactions up

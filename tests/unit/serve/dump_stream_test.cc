@@ -4,6 +4,7 @@
 #include <fstream>
 #include <random>
 
+#include "pitr/abridged.h"
 #include "pitr/serve/dump.h"
 #include "pitr/serve/dump_checks.h"
 #include "replication/base/checksum.h"
@@ -665,15 +666,15 @@ GtidSet Holey(int64_t intervals) {
 }
 
 TEST(Abridged, FitsWhateverTheSet) {
-  EXPECT_EQ(Abridged({}), "");
-  EXPECT_EQ(Abridged(BuilderSet(1, 5)), BuilderSet(1, 5).ToString());
-  EXPECT_EQ(Abridged(Holey(1)), Holey(1).ToString());
+  EXPECT_EQ(Abridged({}, kAbridgedBytesMax), "");
+  EXPECT_EQ(Abridged(BuilderSet(1, 5), kAbridgedBytesMax), BuilderSet(1, 5).ToString());
+  EXPECT_EQ(Abridged(Holey(1), kAbridgedBytesMax), Holey(1).ToString());
   EXPECT_LE(Abridged(Holey(100'000), kAbridgedBytesMax).size(), kAbridgedBytesMax);
-  EXPECT_THAT(Abridged(Holey(100'000)), HasSubstr("400000 transactions"));
+  EXPECT_THAT(Abridged(Holey(100'000), kAbridgedBytesMax), HasSubstr("400000 transactions"));
   GtidSet short_ones = BuilderSet(1, 1);
   for (int64_t i = 3; i < 1000; i += 2) short_ones.Add(BuilderGtid(i));
   EXPECT_LE(Abridged(short_ones, kAbridgedBytesMax).size(), kAbridgedBytesMax);
-  EXPECT_THAT(Abridged(short_ones), HasSubstr(":1:3:5"));
+  EXPECT_THAT(Abridged(short_ones, kAbridgedBytesMax), HasSubstr(":1:3:5"));
 }
 
 TEST(CheckReplicaSet, MessagesOfHugeSetsAreNotCut) {

@@ -156,7 +156,7 @@ TEST(ReplicaServer, MalformedDumpRequestsAreRefused) {
   RawClient client(*served.server);
   ASSERT_TRUE(client.LogIn().IsOk());
   std::string dump;
-  ByteWriter(&dump).U8(30).U16(0).U32(7).U32(0).U64(4).Text32("no GTID set");
+  ByteWriter(&dump).U8(30).U16(0).U32(77).U32(0).U64(4).Text32("no GTID set");
   EXPECT_EQ(client.Command(dump).Error(), 1236u);
   EXPECT_FALSE(client.Read().has_value());
 }
@@ -170,7 +170,7 @@ TEST(ReplicaServer, StopEndsEveryConnectionWhateverItIsDoing) {
   ASSERT_TRUE(idle.LogIn().IsOk());
   RawClient does_not_read(*served.server);  // 32 MiB are more than sockets hold
   ASSERT_TRUE(does_not_read.LogIn().IsOk());
-  does_not_read.SendPacket(DumpCommand({}), 0);
+  does_not_read.BeginDump();
   ASSERT_TRUE(Eventually([&] {
     const std::vector<ServedReplica> replicas = served.server->Replicas();
     return replicas.size() == 1 && replicas[0].bytes_sent > 0;
@@ -188,9 +188,10 @@ TEST(ReplicaServer, ClientThatTakesNothingIsClosedAtTheDeadline) {
   served.Grow(32, {.row_bytes = 1 << 20});
   RawClient client(served.Start());
   ASSERT_TRUE(client.LogIn().IsOk());
-  client.SendPacket(DumpCommand({}), 0);
+  client.BeginDump();
   ASSERT_TRUE(Eventually([&] { return !served.server->Replicas().empty(); }));
   EXPECT_TRUE(Eventually([&] { return served.server->Replicas().empty(); }));
+  EXPECT_TRUE(served.server->LastDumpError().ok()) << "it was served, and then it stalled";
 }
 
 TEST(ReplicaServer, NotifyAndReplicasMayBeCalledWhileItStops) {
@@ -199,8 +200,8 @@ TEST(ReplicaServer, NotifyAndReplicasMayBeCalledWhileItStops) {
     served.Grow(100);
     RawClient client(served.Start());
     ASSERT_TRUE(client.LogIn().IsOk());
-    client.SendPacket(DumpCommand({}), 0);
-    ASSERT_TRUE(client.Read().has_value());
+    client.BeginDump();
+    ASSERT_TRUE(client.Read().value_or(ReceivedPacket{}).IsOk());
     std::atomic<bool> stop = false;
     std::vector<std::thread> threads;
     for (int i = 0; i < 3; ++i) {

@@ -148,6 +148,8 @@ class RawClient {
     EXPECT_TRUE(answer.has_value()) << "closed instead of an answer";
     return answer.value_or(ReceivedPacket{});
   }
+  // Asks for all that there is.
+  void BeginDump();
   // Fast authentication: from the greeting to the server's verdict.
   ReceivedPacket LogIn(std::string_view password = kPassword) {
     std::optional<ReceivedPacket> greeting = Read();
@@ -200,11 +202,16 @@ class RawClient {
 
 inline std::string QueryCommand(std::string_view sql) { return '\x03' + std::string(sql); }
 
-inline std::string DumpCommand(const GtidSet& executed, uint32_t server_id = 7) {
+inline std::string DumpCommand(const GtidSet& executed, uint32_t server_id = 77) {
   const std::string set = executed.Encode();
   std::string payload;
   ByteWriter(&payload).U8(30).U16(0).U32(server_id).U32(0).U64(4).Text32(set);
   return payload;
+}
+
+inline void RawClient::BeginDump() {
+  EXPECT_TRUE(Command(QueryCommand("SET @source_binlog_checksum='CRC32'")).IsOk());
+  SendPacket(DumpCommand({}), 0);
 }
 
 }  // namespace tidemark::testing
