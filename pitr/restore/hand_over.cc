@@ -32,8 +32,7 @@ Status RestoreRun::MakeDurable(bool proves) {
     TM_RETURN_IF_ERROR(ServerInstance::CheckDurable(*connection));
     receipt_.durable_checked = true;
     TM_RETURN_IF_ERROR(Assert());
-    TM_ASSIGN_OR_RETURN(const auto undecided, UndecidedXaWarnings(*connection));
-    receipt_.warnings.insert(receipt_.warnings.end(), undecided.begin(), undecided.end());
+    TM_RETURN_IF_ERROR(WarnOfWhatIsLeft(*connection));
   }
   return DropRestoreUser(*connection);
 }

@@ -80,8 +80,15 @@ Status RestoreRun::ActOnRunningTarget() {
   TM_RETURN_IF_ERROR(Apply());
   TM_RETURN_IF_ERROR(Assert());
   TM_ASSIGN_OR_RETURN(auto connection, access_->Connect());
-  TM_ASSIGN_OR_RETURN(const auto undecided, UndecidedXaWarnings(*connection));
-  receipt_.warnings.insert(receipt_.warnings.end(), undecided.begin(), undecided.end());
+  return WarnOfWhatIsLeft(*connection);
+}
+
+// What the restored server is otherwise than a client of the source would expect.
+Status RestoreRun::WarnOfWhatIsLeft(Connection& connection) {
+  TM_ASSIGN_OR_RETURN(const auto undecided, UndecidedXaWarnings(connection));
+  TM_ASSIGN_OR_RETURN(const auto disabled, DisabledEventsWarnings(connection));
+  for (const auto* warnings : {&undecided, &disabled})
+    receipt_.warnings.insert(receipt_.warnings.end(), warnings->begin(), warnings->end());
   return OkStatus();
 }
 

@@ -34,6 +34,7 @@ class RestoreRun {
   Status Apply();
   Status RunApplier(const GtidSet& executed);
   Status Assert();
+  Status WarnOfWhatIsLeft(Connection& connection);
   void TakePrepared(PreparedRestore prepared);
   Status Finish(Status outcome);
   Status WithFate(const Status& error);

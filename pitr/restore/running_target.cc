@@ -8,6 +8,7 @@
 namespace tidemark {
 namespace {
 
+constexpr size_t kEventsNamedMax = 10;
 constexpr uint64_t kLargestPacket = 1ULL << 30;
 
 Status Refused(const Connection& connection, const std::string& what, const std::string& hint) {
@@ -111,6 +112,24 @@ Result<std::vector<std::string>> UndecidedXaWarnings(Connection& connection) {
                        " XA transactions are prepared and not decided at this point; XA RECOVER "
                        "lists them, and they "
                        "hold their locks until XA COMMIT or XA ROLLBACK");
+  return warnings;
+}
+
+Result<std::vector<std::string>> DisabledEventsWarnings(Connection& connection) {
+  Result<QueryResult> events = connection.Query(
+      "SELECT CONCAT(event_schema, '.', event_name) FROM information_schema.events WHERE status "
+      "NOT "
+      "IN ('ENABLED', 'DISABLED') ORDER BY 1");
+  if (!events.ok()) return TargetError(events.error());
+  std::string names;
+  for (size_t i = 0; i < events->rows.size() && i < kEventsNamedMax; ++i)
+    names += (i == 0 ? "" : ", ") + events->rows[i][0].value_or("");
+  if (events->rows.size() > kEventsNamedMax)
+    names += " and " + std::to_string(events->rows.size() - kEventsNamedMax) + " more";
+  std::vector<std::string> warnings;
+  if (!names.empty())
+    warnings.push_back("replication leaves events disabled (DISABLE ON REPLICA): " + names +
+                       "; ALTER EVENT … ENABLE those that are to run when this server takes over");
   return warnings;
 }
 

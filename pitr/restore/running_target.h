@@ -30,5 +30,8 @@ Result<TargetFacts> InspectRunningTarget(Connection& connection);
 // XA transactions that are prepared and undecided at this point; a warning for each restore that
 // ends between XA PREPARE and its XA COMMIT.
 Result<std::vector<std::string>> UndecidedXaWarnings(Connection& connection);
+// Events that came by replication: the server disables them, and does not say whether the source
+// had them enabled (sql/event_parse_data.cc, check_originator_id).
+Result<std::vector<std::string>> DisabledEventsWarnings(Connection& connection);
 
 }  // namespace tidemark

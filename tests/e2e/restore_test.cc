@@ -479,6 +479,24 @@ TEST_F(RestoreTest, InterruptedInAnyPhaseIsGoneOnWithByTheSameCommand) {
   }
 }
 
+TEST_F(RestoreTest, ThePipeDoesItToo) {
+  RestoreOptions options = Options(At(Edge::kThrough, scene_.workload_end));
+  options.applier = ApplierKind::kPipe;
+  options.point = At(Edge::kThrough, scene_.counter[3]);
+  options.surgery.leave_out.Add(scene_.counter[3]);
+  const auto interrupted =
+      Restore(options, [](const RestoreProgress& at) { return at.phase != RestorePhase::kAssert; });
+  ExpectUnusable(interrupted, Code::kInterrupted, options.target.directory, "to go on from there");
+  const auto receipt = Restore(options);
+  ASSERT_OK(receipt);
+  EXPECT_EQ(receipt->applier, "pipe");
+  EXPECT_FALSE(receipt->gtid_executed.Contains(scene_.counter[3]));
+  EXPECT_THAT(receipt->warnings, ::testing::Contains(HasSubstr("is not the source's state")));
+  auto server = Connect(*receipt);
+  ASSERT_OK(server);
+  EXPECT_EQ(*(*server)->QueryValue("SELECT n FROM shop.c WHERE id = 1"), "1002");
+}
+
 TEST_F(RestoreTest, ServerThatDoesNotStartIsReportedWithItsLog) {
   RestoreOptions options = Options(Target());
   options.target.mysqld_options = {"--no-such-option=1"};
