@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "pitr/abridged.h"
 #include "pitr/run_filter.h"
 
 namespace tidemark {
@@ -13,6 +14,7 @@ constexpr uint64_t kBytesPerCallMax = 4u << 20;
 constexpr size_t kStepsPerCallMax = 4096;  // segments and frames passed over
 // How many frames are looked up at a time.
 constexpr size_t kFramesPerPlanMax = 64;
+constexpr size_t kSkippedShownBytesMax = 200;
 
 // Damage is the segment's; whatever else went wrong names its own place.
 Status InSegment(Status error, const OpenSegment& segment) {
@@ -51,7 +53,8 @@ struct EventCursor::State {
   Status Enter();
   Status EndStretch();
   Result<bool> GoOn();
-  bool EnterNextSegment();
+  Result<bool> EnterNextSegment();
+  Status CheckNothingSkipped(const SegmentRecord& next) const;
   Status Plan(const SegmentRecord& record, uint64_t limit);
   Status BeginRun(const SegmentRecord& record, const Stretch& planned);
   uint64_t LimitOf(const SegmentRecord& record) const;
@@ -63,6 +66,7 @@ struct EventCursor::State {
   // Where it stands: everything before is given or passed over.
   uint64_t number = 0;          // of the segment; 0 before the first
   bool was_sealed = false;      // as of the last look
+  GtidSet behind;               // the source's set at its end, if it was sealed
   bool in_source_file = false;  // it is of that file
   uint64_t source_offset = 0;   // from its raw offsets to positions in its file, modulo 2^64
   uint64_t done_to = 0;         // raw offset in it
@@ -117,7 +121,10 @@ StreamPiece EventCursor::State::Pop() {
   SayPosition(output.wanted.whole_until);
   progress.raw_bytes_given += output.wanted.bytes.size();
   progress.transactions_given += output.wanted.transactions;
-  return {.kind = output.kind, .bytes = output.wanted.bytes};
+  return {.kind = output.kind,
+          .bytes = output.wanted.bytes,
+          .ended = output.wanted.ended,
+          .whole_bytes = output.wanted.whole_bytes};
 }
 
 // Only in the file that the receiver knows of.
@@ -207,17 +214,20 @@ Result<bool> EventCursor::State::GoOn() {
     return true;
   }
   was_sealed = record->sealed;
+  if (was_sealed) behind = record->header.previous.Union(record->gtids);
   at_stop = range.stop_before && range.stop_before->segment == number &&
             range.stop_before->transaction.begin_offset <= record->raw_bytes;
-  return !at_stop && EnterNextSegment();
+  if (at_stop) return false;
+  return EnterNextSegment();
 }
 
-bool EventCursor::State::EnterNextSegment() {
+Result<bool> EventCursor::State::EnterNextSegment() {
   const std::vector<SegmentRecord>& segments = view.segments();
   const auto next = std::upper_bound(
       segments.begin(), segments.end(), number,
       [](uint64_t done, const SegmentRecord& record) { return done < record.header.number; });
   if (next == segments.end()) return false;
+  TM_RETURN_IF_ERROR(CheckNothingSkipped(*next));
   at_stop = range.stop_before && next->header.number > range.stop_before->segment;
   if (at_stop) return false;
   number = next->header.number;
@@ -230,6 +240,20 @@ bool EventCursor::State::EnterNextSegment() {
   segment.reset();
   entered = false;
   return true;
+}
+
+// Segments that were removed before they were read leave a hole in the numbers.
+Status EventCursor::State::CheckNothingSkipped(const SegmentRecord& next) const {
+  const SegmentHeader& header = next.header;
+  if (number == 0 || header.number == number + 1) return OkStatus();
+  const GtidSet skipped = GivenOf(range, header.previous.Minus(behind).Minus(header.gap.missing));
+  if (skipped.empty()) return OkStatus();
+  return Status(
+      Code::kNotFound,
+      "between segments " + std::to_string(number) + " and " + std::to_string(header.number) +
+          " of source " + view.source() +
+          " transactions are gone from the archive: " + Abridged(skipped, kSkippedShownBytesMax),
+      "segments were removed before they were read");
 }
 
 uint64_t EventCursor::State::LimitOf(const SegmentRecord& record) const {
@@ -304,6 +328,7 @@ EventCursor::~EventCursor() = default;
 Result<StreamPiece> EventCursor::Next() { return state_->Next(); }
 bool EventCursor::at_stop() const { return state_->at_stop; }
 const std::string& EventCursor::source_file() const { return state_->source_file; }
+const Uuid& EventCursor::server_uuid() const { return state_->server; }
 uint64_t EventCursor::source_position() const { return state_->source_position; }
 const StreamProgress& EventCursor::progress() const { return state_->progress; }
 

@@ -39,6 +39,8 @@ struct StreamPiece {
   };
   Kind kind = Kind::kEnd;
   Bytes bytes = {};  // valid until the next call
+  GtidSet ended = {};      // the transactions whose last byte is in `bytes`
+  size_t whole_bytes = 0;  // of `bytes`, up to the end of the last of them; 0 if there is none
 };
 
 class EventCursor {
@@ -48,14 +50,16 @@ class EventCursor {
   EventCursor(const EventCursor&) = delete;
   EventCursor& operator=(const EventCursor&) = delete;
 
-  // kCorruption, kTruncated naming segment and offset; kNotFound if the segment that was being read
-  // is gone from the view; kGap never (the caller checked coverage); kIo. After an error the cursor
-  // must not be asked again. At kEnd the stream is at a transaction boundary.
+  // kCorruption, kTruncated naming segment and offset; kNotFound if the segment that was being
+  // read, or one behind it with something wanted, is gone from the view; kGap never (the caller
+  // checked coverage); kIo. After an error the cursor must not be asked again. At kEnd the stream
+  // is at a transaction boundary.
   Result<StreamPiece> Next();
   bool at_stop() const;  // kEnd was given because of stop_before: nothing more will ever come
 
   // Of the piece given last: where it is from, in the source's terms.
   const std::string& source_file() const;
+  const Uuid& server_uuid() const;   // of the server that wrote source_file()
   uint64_t source_position() const;  // end of the last whole transaction given or passed over in
                                      // source_file(); 0 before the first
   const StreamProgress& progress() const;

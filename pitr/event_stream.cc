@@ -65,7 +65,8 @@ Status MissingPart(const std::string& file, uint64_t from, uint64_t to) {
                 "its archived transactions can be had with pitr export without --source-file");
 }
 
-// The segments of the latest file of that name, in order.
+}  // namespace
+
 Result<std::vector<SegmentRecord>> SegmentsOfFile(const ArchiveView& view,
                                                   const std::string& file) {
   std::vector<SegmentRecord> parts;
@@ -92,8 +93,6 @@ Result<std::vector<SegmentRecord>> SegmentsOfFile(const ArchiveView& view,
   }
   return parts;
 }
-
-}  // namespace
 
 EventStream::EventStream(ArchiveView& view) : view_(view) {}
 

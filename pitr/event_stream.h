@@ -6,11 +6,16 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "pitr/archive_view.h"
 #include "pitr/event_cursor.h"
 
 namespace tidemark {
+
+// The segments of the source's file of that name, of the latest if there were several, in order.
+// kNotFound if there is none; kGap if its beginning or a middle part is not archived.
+Result<std::vector<SegmentRecord>> SegmentsOfFile(const ArchiveView& view, const std::string& file);
 
 class EventStream {
  public:

@@ -12,8 +12,8 @@ std::string CountedTransactions(const GtidSet& set) {
 
 Status BaseBeyondBoundary(const Target& target, const GtidSet& beyond) {
   return Status(Code::kUnreachableTarget,
-                "the base holds " + CountedTransactions(beyond) + " beyond " + target.ToString() +
-                    ": " + beyond.ToString(),
+                "the base holds " + CountedTransactions(beyond) + " beyond the target (" +
+                    target.ToString() + "): " + beyond.ToString(),
                 "transactions cannot be taken back: use an older base backup or a later target");
 }
 
@@ -82,7 +82,12 @@ void PlanSegments(const std::vector<SegmentRecord>& segments, Plan* plan) {
     if (stop && segment.header.number > stop->segment) break;
     if (!segment.gtids.Intersects(plan->to_apply)) continue;
     plan->segments.push_back(PlanSegment(segment, plan->boundary));
-    plan->raw_bytes += plan->segments.back().raw_bytes;
+    const PlannedSegment& planned = plan->segments.back();
+    plan->raw_bytes += planned.raw_bytes;
+    const uint64_t applied = segment.gtids.Intersection(plan->to_apply).Count();
+    const double share =
+        static_cast<double>(applied) / static_cast<double>(std::max(planned.transactions, applied));
+    plan->apply_bytes += static_cast<uint64_t>(share * static_cast<double>(planned.raw_bytes));
   }
 }
 
@@ -91,11 +96,12 @@ Status CheckSurgeryIsOfPlan(const Surgery& surgery, const GtidSet& to_apply) {
        {std::pair{"skipped", &surgery.skip}, std::pair{"left out", &surgery.leave_out}}) {
     const GtidSet strange = set->Minus(to_apply);
     if (strange.empty()) continue;
-    return Status(Code::kUsage,
-                  CountedTransactions(strange) + " to be " + what +
-                      " would not be applied anyway: " + strange.ToString(),
-                  "they lie behind the target, in the base already, or are mistyped; pitr locate "
-                  "finds a transaction");
+    return Status(
+        Code::kUsage,
+        CountedTransactions(strange) + " to be " + what +
+            " would not be applied anyway: " + strange.ToString(),
+        "they come after the target, are in the base already, or are mistyped; pitr locate "
+        "finds a transaction");
   }
   return OkStatus();
 }

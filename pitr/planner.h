@@ -30,6 +30,7 @@ struct Plan {
   GtidSet end_set;
   std::vector<PlannedSegment> segments;
   uint64_t raw_bytes = 0;
+  uint64_t apply_bytes = 0;  // of them, to_apply's: estimated from the transactions of each segment
   std::vector<std::string> warnings;  // e.g. clock_note
   Surgery surgery;
 };

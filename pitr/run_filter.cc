@@ -42,7 +42,10 @@ Status RunFilter::OnPiece(Bytes piece, std::vector<WantedBytes>* wanted) {
 
 void RunFilter::Give(Bytes bytes) {
   if (bytes.empty()) return;
-  wanted_->push_back({bytes, std::exchange(transactions_, 0), whole_until_});
+  given_.Add(ended_);
+  const size_t whole_bytes = transactions_ == 0 ? 0 : ended_at_ - from_;
+  wanted_->push_back({bytes, std::exchange(transactions_, 0), whole_until_,
+                      std::exchange(ended_, {}), whole_bytes});
 }
 
 void RunFilter::Flush() {
@@ -57,7 +60,8 @@ Status RunFilter::OnEvent(const ScannedEvent& event) {
   if (!giving_) return OkStatus();
   giving_ = false;
   to_ = whole_until_ - piece_begin_;
-  given_.Add(event.finished->gtid);
+  ended_at_ = to_;
+  ended_.Add(event.finished->gtid);
   ++transactions_;
   return OkStatus();
 }

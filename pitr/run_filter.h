@@ -21,6 +21,8 @@ struct WantedBytes {
   Bytes bytes;                // of the piece, or of the filter: valid until the next piece
   uint64_t transactions = 0;  // that end in them
   uint64_t whole_until = 0;   // raw offset behind the last whole transaction up to here
+  GtidSet ended = {};         // the transactions that end in them
+  size_t whole_bytes = 0;     // of `bytes`, up to the end of the last of those; 0 if there is none
 };
 
 class RunFilter {
@@ -58,6 +60,8 @@ class RunFilter {
   std::vector<WantedBytes>* wanted_ = nullptr;
   uint64_t transactions_ = 0;  // that end in what is not given yet
   uint64_t whole_until_ = 0;
+  GtidSet ended_;              // likewise
+  size_t ended_at_ = 0;        // in the piece, the end of the last of them
   GtidSet given_;
 };
 

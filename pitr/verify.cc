@@ -12,22 +12,22 @@ namespace {
 constexpr size_t kDifferencesPerSegmentMax = 20;
 constexpr std::string_view kTemporarySuffix = ".new";
 
-class Verification {
- public:
-  Verification(ArchiveView& view, const std::function<bool(const VerifyReport&)>& progress)
-      : view_(view), progress_(progress) {}
+}  // namespace
 
-  Result<VerifyReport> Run() {
-    TM_ASSIGN_OR_RETURN(std::vector<uint64_t> numbers, SegmentsToRead());
-    for (uint64_t number : numbers) {
-      ReadSegment(number);
-      if (progress_ && !progress_(report_)) {
-        return Status(Code::kInterrupted,
-                      "verify was stopped behind segment " + std::to_string(number));
-      }
+class Verification::Reading {
+ public:
+  explicit Reading(ArchiveView& view) : view_(view) {}
+
+  Result<bool> Step() {
+    if (!numbers_) {
+      TM_ASSIGN_OR_RETURN(numbers_, SegmentsToRead());
     }
-    return std::move(report_);
+    if (done_ == numbers_->size()) return false;
+    ReadSegment((*numbers_)[done_++]);
+    return true;
   }
+  const VerifyReport& report() const { return report_; }
+  uint64_t segment() const { return done_ == 0 ? 0 : (*numbers_)[done_ - 1]; }
 
  private:
   void Find(Code code, uint64_t segment, std::string message) {
@@ -189,7 +189,8 @@ class Verification {
   }
 
   ArchiveView& view_;
-  const std::function<bool(const VerifyReport&)>& progress_;
+  std::optional<std::vector<uint64_t>> numbers_;  // of the segments to read
+  size_t done_ = 0;
   VerifyReport report_;
   std::optional<GtidSet> reached_;  // the source's set behind the last segment
   GtidSet gaps_;
@@ -197,11 +198,24 @@ class Verification {
   uint64_t last_on_disk_ = 0;
 };
 
-}  // namespace
+Verification::Verification(ArchiveView& view) : reading_(std::make_unique<Reading>(view)) {}
+Verification::~Verification() = default;
+
+Result<bool> Verification::Step() { return reading_->Step(); }
+const VerifyReport& Verification::report() const { return reading_->report(); }
+uint64_t Verification::segment() const { return reading_->segment(); }
 
 Result<VerifyReport> VerifyArchive(ArchiveView& view,
                                    const std::function<bool(const VerifyReport&)>& progress) {
-  return Verification(view, progress).Run();
+  Verification verification(view);
+  for (;;) {
+    TM_ASSIGN_OR_RETURN(const bool more, verification.Step());
+    if (!more) return verification.report();
+    if (progress && !progress(verification.report())) {
+      return Status(Code::kInterrupted,
+                    "verify was stopped behind segment " + std::to_string(verification.segment()));
+    }
+  }
 }
 
 }  // namespace tidemark

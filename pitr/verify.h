@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,24 @@ struct VerifyReport {
 };
 
 // Goes on after a finding, so that one run names all damage. Works beside a running daemon: what
-// was published when it started is verified. `progress` is called after each segment; returning
-// false interrupts (kInterrupted).
+// was published when it started is verified. Segment by segment; the view must outlive it and is
+// not refreshed meanwhile. One thread at a time.
+class Verification {
+ public:
+  explicit Verification(ArchiveView& view);
+  ~Verification();
+  // Reads one more segment. False: there is none left, and report() is complete. An error only if
+  // it cannot be looked for damage.
+  Result<bool> Step();
+  const VerifyReport& report() const;
+  uint64_t segment() const;  // the number of the one read last; 0: none yet
+
+ private:
+  class Reading;
+  std::unique_ptr<Reading> reading_;
+};
+
+// All of it. `progress` is called after each segment; returning false interrupts (kInterrupted).
 Result<VerifyReport> VerifyArchive(ArchiveView& view,
                                    const std::function<bool(const VerifyReport&)>& progress);
 

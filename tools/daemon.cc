@@ -1,46 +1,60 @@
 #include "tools/daemon.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
-#include <filesystem>
-#include <fstream>
 #include <mutex>
-#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 #include <thread>
 
-#include "index/index.h"
-#include "replication/source/mysql_event_source.h"
+#include "tools/daemon_log.h"
 #include "tools/daemon_serving.h"
+#include "tools/daemon_view.h"
+#include "tools/serialized_index.h"
+#include "tools/serve_check.h"
+#include "tools/service_manager.h"
+#include "tools/source_worker.h"
 
 namespace tidemark {
 namespace {
 
-// Index after segments, replicas after the index (invariant 1). One index serves all sources, and
-// takes one writer at a time.
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kTurn{100};
+// While it starts, it says so this often, and asks for this much.
+constexpr std::chrono::seconds kStartExtensionInterval{5}, kStartExtension{60};
+constexpr std::chrono::seconds kServeRetryInterval{10};
+
+// Index after segments, replicas after the index (invariant 1).
 class PublishingListener : public DurableListener {
  public:
   explicit PublishingListener(Index& index) : index_(index) {}
-  void SetServing(DaemonServing* serving) { serving_ = serving; }
+  void SetServing(std::shared_ptr<DaemonServing> serving) {
+    std::lock_guard lock(mutex_);
+    serving_ = std::move(serving);
+  }
   Status OnDurable(const DurableBatch& batch) override {
+    TM_RETURN_IF_ERROR(index_.Apply(batch));
+    std::shared_ptr<DaemonServing> serving;
     {
       std::lock_guard lock(mutex_);
-      TM_RETURN_IF_ERROR(index_.Apply(batch));
+      serving = serving_;
     }
-    if (serving_ != nullptr) serving_->NotifyDurable(batch.source);
+    if (serving != nullptr) serving->NotifyDurable(batch.source);
     return OkStatus();
   }
 
  private:
-  std::mutex mutex_;
   Index& index_;
-  DaemonServing* serving_ = nullptr;  // set before the sources' threads begin
+  std::mutex mutex_;  // guards serving_
+  std::shared_ptr<DaemonServing> serving_;
 };
 
-// Rung by a worker that has finished; a signal handler cannot ring it, so nobody waits for it for
-// long.
+// Rung by a worker that has news; a signal handler cannot ring it, so nobody waits for it for long.
 class Bell {
  public:
   void Ring() {
@@ -62,152 +76,290 @@ class Bell {
   bool rung_ = false;
 };
 
-// One source at work.
-struct Worker {
-  std::string name;
-  std::unique_ptr<SourceArchiver> archiver;
-  std::thread thread;
-  Status result;
-  std::atomic<bool> finished = false;
-  std::string published;  // what daemon.json says without the time
+class Daemon {
+ public:
+  Daemon(LoadedConfig loaded, DaemonOptions options, DaemonSignals& signals)
+      : loaded_(std::move(loaded)),
+        options_(std::move(options)),
+        signals_(signals),
+        archive_(PosixFileSystem(), loaded_.config.archive),
+        view_(archive_) {}
+
+  Status Run();
+
+ private:
+  const DaemonConfig& config() const { return loaded_.config; }
+  Status Open();
+  Result<std::unique_ptr<Index>> OpenOrRebuildIndex();
+  void CreateSources();
+  DaemonConfig Servable(const DaemonConfig& config) const;
+  Status CheckNewSetup(const ReloadPlan& plan);
+  void Reload();
+  void SettleWorkers();
+  void SettleServing();
+  bool Settled() const;
+  bool NothingStarted() const;
+  bool AllFinished() const;
+  void Publish();
+  void TellManager();
+  std::string StatusLine() const;
+  Status Finish();
+
+  LoadedConfig loaded_;  // what holds now
+  const DaemonOptions options_;
+  DaemonSignals& signals_;
+  ServiceManager manager_;
+  ArchiveDirectory archive_;
+  DaemonView view_;
+  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<Index> index_;
+  std::unique_ptr<SerializedIndex> shared_index_;
+  std::unique_ptr<PublishingListener> listener_;
+  Bell bell_;
+  std::vector<std::unique_ptr<SourceWorker>> workers_;  // one per source name
+  std::shared_ptr<DaemonServing> serving_;
+  bool serving_settled_ = false;      // serving_ is as the configuration says
+  std::set<std::string> not_served_;  // sources that could not be: they have no identity yet
+  std::optional<Clock::time_point> serve_again_at_;
+  bool was_ready_ = false;
+  bool announce_ready_ = true;  // to the manager, once all is settled
+  Clock::time_point start_extended_{};
 };
 
-// Replaces the file; on a full disk, where there is no room for a second one, overwrites it: that
-// is when people look.
-bool WriteView(const std::string& path, const std::string& text) {
-  const std::string fresh = path + ".new";
-  std::error_code error;
-  if (std::ofstream(fresh, std::ios::binary) << text << std::flush) {
-    std::filesystem::rename(fresh, path, error);
-    return !error;
-  }
-  std::filesystem::remove(fresh, error);
-  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
-  if (!(file << text << std::flush)) return false;
-  std::filesystem::resize_file(path, text.size(), error);
-  return !error;
-}
-
-nlohmann::ordered_json ReplicasOf(const DaemonServing* serving, const std::string& source) {
-  nlohmann::ordered_json replicas = nlohmann::ordered_json::array();
-  if (serving == nullptr) return replicas;
-  for (const ServedReplica& replica : serving->Replicas())
-    if (replica.source == source)
-      replicas.push_back({{"peer", replica.peer},
-                          {"user", replica.user},
-                          {"server_id", replica.server_id},
-                          {"server_uuid", replica.uuid},
-                          {"tls", replica.tls},
-                          {"since_us", replica.since_us}});
-  return replicas;
-}
-
-void PublishState(ArchiveDirectory& archive, const DaemonServing* serving, Worker& worker) {
-  const ArchiverStatus status = worker.archiver->status();
-  nlohmann::ordered_json state = {{"pid", ::getpid()},
-                                  {"state", ArchiverStateName(status.state)},
-                                  {"connections", status.connections},
-                                  {"server_version", status.server_version},
-                                  {"replicas", ReplicasOf(serving, worker.name)}};
-  if (!status.last_error.ok())
-    state["error"] = {{"code", CodeName(status.last_error.code())},
-                      {"message", status.last_error.message()},
-                      {"hint", status.last_error.hint()}};
-  std::string text = state.dump(2) + "\n";
-  if (text == worker.published) return;
-  const std::string path = JoinPath(JoinPath(archive.root(), worker.name), "daemon.json");
-  if (!WriteView(path, text)) return;
-  worker.published = std::move(text);
-}
-
 // An index that is damaged or of another version is made anew: it is derived.
-Result<std::unique_ptr<Index>> OpenOrRebuildIndex(ArchiveDirectory& archive) {
-  Result<std::unique_ptr<Index>> index = Index::OpenForWriting(archive.IndexPath());
+Result<std::unique_ptr<Index>> Daemon::OpenOrRebuildIndex() {
+  Result<std::unique_ptr<Index>> index = Index::OpenForWriting(archive_.IndexPath());
   if (index.ok() || index.error().code() != Code::kCorruption) return index;
   spdlog::warn("the index is damaged and is made anew from the segments: {}",
                index.error().message());
-  TM_ASSIGN_OR_RETURN(HealReport report, RebuildIndex(archive, [](const HealReport&) {}));
+  manager_.Status("making the index anew from the segments");
+  TM_ASSIGN_OR_RETURN(HealReport report, RebuildIndex(archive_, [this](const HealReport&) {
+                        manager_.ExtendStart(kStartExtension);
+                        manager_.Alive();
+                      }));
   spdlog::info("index rebuilt from {} segments", report.segments_scanned);
-  return Index::OpenForWriting(archive.IndexPath());
+  return Index::OpenForWriting(archive_.IndexPath());
 }
 
-Status Heal(Index& index, ArchiveDirectory& archive, const std::string& source) {
-  TM_ASSIGN_OR_RETURN(HealReport report,
-                      HealIndex(index, archive, source, [](const HealReport&) {}));
-  if (!report.segments_lost.empty())
-    spdlog::warn("[{}] {} segment file(s) that the index knew are gone, and with them {}", source,
-                 report.segments_lost.size(), report.gtids_lost.ToString());
-  if (report.segments_scanned > 0)
-    spdlog::info("[{}] index brought up to date: {} segments read again, {} were current", source,
-                 report.segments_scanned, report.segments_current);
+Status Daemon::Open() {
+  TM_ASSIGN_OR_RETURN(lock_, archive_.LockForWriting());
+  TM_ASSIGN_OR_RETURN(index_, OpenOrRebuildIndex());
+  shared_index_ = std::make_unique<SerializedIndex>(*index_);
+  listener_ = std::make_unique<PublishingListener>(*shared_index_);
   return OkStatus();
 }
 
-void WaitForEnd(ArchiveDirectory& archive, DaemonServing* serving,
-                std::vector<std::unique_ptr<Worker>>& workers, bool once,
-                const std::atomic<int>& stop, Bell& bell) {
-  for (;;) {
-    if (serving != nullptr) serving->TryAgain();
-    bool all_finished = true;
-    for (auto& worker : workers) {
-      PublishState(archive, serving, *worker);
-      all_finished = all_finished && worker->finished;
-    }
-    if (stop != 0 || (once && all_finished)) return;
-    bell.Wait(std::chrono::milliseconds(100));
+// So that a new source has an identity, by which it can be served. What goes wrong here the
+// source's worker will say.
+void Daemon::CreateSources() {
+  for (const SourceConfig& source : config().sources)
+    (void)archive_.CreateSource(source.archiver.source);
+}
+
+// Without the sources whose identity cannot be read.
+DaemonConfig Daemon::Servable(const DaemonConfig& config) const {
+  DaemonConfig servable = config;
+  std::erase_if(servable.sources, [this](const SourceConfig& source) {
+    return !archive_.ReadIdentity(source.archiver.source).ok();
+  });
+  std::erase_if(servable.serve.accounts, [&servable](const ServeAccountConfig& account) {
+    return servable.Find(account.source) == nullptr;
+  });
+  return servable;
+}
+
+// Everything that can be wrong with a new configuration, before anything is touched. The log is
+// last: it is changed by trying.
+Status Daemon::CheckNewSetup(const ReloadPlan& plan) {
+  if (plan.serve) TM_RETURN_IF_ERROR(CheckServe(plan.result.serve));
+  return plan.log ? ConfigureLog(plan.result.log) : OkStatus();
+}
+
+void Daemon::Reload() {
+  manager_.Reloading();
+  announce_ready_ = true;
+  spdlog::info("reading {} again", options_.config_path);
+  Result<LoadedConfig> fresh = LoadConfigWithFiles(options_.config_path);
+  ReloadPlan plan;
+  Status status = fresh.ok() ? OkStatus() : fresh.error();
+  if (status.ok()) {
+    plan = PlanReload(loaded_, *fresh);
+    status = CheckNewSetup(plan);
   }
+  if (!status.ok()) {
+    spdlog::error("the new configuration cannot be used, the old one stays: {}{}", status.message(),
+                  status.hint().empty() ? "" : "; hint: " + status.hint());
+    return;
+  }
+  if (plan.empty() && !plan.serve) spdlog::info("the configuration has not changed");
+  for (const std::string& line : plan.changes) spdlog::info("configuration: {}", line);
+  for (const std::string& line : plan.needs_restart)
+    spdlog::warn("configuration: {}: only after a restart of tidemarkd", line);
+  loaded_ = {std::move(plan.result), std::move(fresh->digests)};
+  if (plan.serve) serving_settled_ = false;
+  CreateSources();
+}
+
+// Brings the workers to what the configuration says, without waiting for any of them.
+void Daemon::SettleWorkers() {
+  for (auto& worker : workers_) {
+    const SourceConfig* wanted = config().Find(worker->name());
+    const bool stays = wanted != nullptr && wanted->settings == worker->config().settings;
+    if (!stays && !worker->stopping()) worker->Stop();
+    if (!worker->stopping() || !worker->finished()) continue;
+    (void)worker->Join();
+    view_.Publish(*worker, nullptr);
+    view_.Forget(worker->name());
+    if (wanted == nullptr) spdlog::info("[{}] is no longer archived", worker->name());
+    worker.reset();
+  }
+  std::erase(workers_, nullptr);
+  for (const SourceConfig& source : config().sources) {
+    const auto same_name = [&source](const auto& worker) {
+      return worker->name() == source.archiver.source;
+    };
+    if (std::any_of(workers_.begin(), workers_.end(), same_name)) continue;
+    workers_.push_back(std::make_unique<SourceWorker>(
+        source, SourceWorker::Surroundings{archive_, *shared_index_, *listener_, options_.once,
+                                           [this] { bell_.Ring(); }}));
+  }
+}
+
+bool Daemon::Settled() const {
+  return workers_.size() == config().sources.size() &&
+         std::all_of(workers_.begin(), workers_.end(),
+                     [](const auto& worker) { return worker->tried() && !worker->stopping(); });
+}
+
+// Serves as the configuration says, once every source has been recovered as far as it can be.
+void Daemon::SettleServing() {
+  for (const auto& worker : workers_)
+    if (not_served_.contains(worker->name()) && worker->condition().started)
+      serving_settled_ = false;
+  if (serve_again_at_ && Clock::now() >= *serve_again_at_) serving_settled_ = false;
+  if (serving_settled_) {
+    if (serving_ != nullptr) serving_->TryAgain();
+    return;
+  }
+  if (options_.once || !Settled()) return;
+  listener_->SetServing(nullptr);
+  if (serving_ != nullptr) serving_->Stop();
+  serving_.reset();
+  not_served_.clear();
+  serve_again_at_.reset();
+  serving_settled_ = true;
+  if (config().serve.port == 0) return;
+  DaemonConfig servable = Servable(config());
+  for (const SourceConfig& source : config().sources)
+    if (servable.Find(source.archiver.source) == nullptr)
+      not_served_.insert(source.archiver.source);
+  if (servable.serve.accounts.empty()) return;
+  auto started = DaemonServing::Start(servable, archive_, *shared_index_);
+  if (!started.ok()) {
+    spdlog::error("cannot serve replicas: {}", started.error().message());
+    serve_again_at_ = Clock::now() + kServeRetryInterval;
+    return;
+  }
+  serving_ = std::move(*started);
+  listener_->SetServing(serving_);
+}
+
+void Daemon::Publish() {
+  for (const auto& worker : workers_) view_.Publish(*worker, serving_.get());
+}
+
+bool Daemon::NothingStarted() const {
+  return std::none_of(workers_.begin(), workers_.end(),
+                      [](const auto& worker) { return worker->condition().started; });
+}
+
+bool Daemon::AllFinished() const {
+  return std::all_of(workers_.begin(), workers_.end(),
+                     [](const auto& worker) { return worker->finished(); });
+}
+
+std::string Daemon::StatusLine() const {
+  size_t archiving = 0;
+  std::string troubled;
+  for (const auto& worker : workers_) {
+    const SourceWorker::Condition condition = worker->condition();
+    if (condition.archiver.state == ArchiverState::kArchiving) {
+      ++archiving;
+      continue;
+    }
+    troubled += fmt::format("{}{}: {}", troubled.empty() ? "; " : ", ", worker->name(),
+                            SourceWorker::StateName(condition));
+  }
+  return fmt::format("archiving {} of {} sources{}", archiving, config().sources.size(), troubled);
+}
+
+// What "alive" can honestly mean here: this thread makes its turns, and no worker's thread has
+// ended by itself. A worker that waits for its source or its disk is alive: the first has time-outs
+// of its own, and a hung disk is not mended by killing what waits for it, while the other sources
+// would be interrupted.
+void Daemon::TellManager() {
+  const bool dead = !options_.once && std::any_of(workers_.begin(), workers_.end(), [](auto& w) {
+    return w->finished() && !w->stopping();
+  });
+  if (!dead) manager_.Alive();
+  manager_.Status(StatusLine());
+  if (Settled() && announce_ready_ && (serving_settled_ || options_.once)) {
+    announce_ready_ = false;
+    was_ready_ = true;
+    manager_.Ready();
+  }
+  if (was_ready_ || Clock::now() - start_extended_ < kStartExtensionInterval) return;
+  start_extended_ = Clock::now();
+  manager_.ExtendStart(kStartExtension);
+}
+
+Status Daemon::Run() {
+  TM_RETURN_IF_ERROR(Open());
+  if (!options_.once) TM_RETURN_IF_ERROR(CheckServe(config().serve));
+  CreateSources();
+  spdlog::info("tidemarkd archives {} source(s) into {}", config().sources.size(),
+               config().archive);
+  for (;;) {
+    if (signals_.reload.exchange(false) && !options_.once) Reload();
+    SettleWorkers();
+    SettleServing();
+    Publish();
+    if (signals_.stop != 0 || (options_.once && AllFinished())) break;
+    if (!options_.once && !was_ready_ && Settled() && NothingStarted()) break;
+    TellManager();
+    bell_.Wait(kTurn);
+  }
+  return Finish();
+}
+
+Status Daemon::Finish() {
+  manager_.Stopping();
+  const bool nothing_started = !was_ready_ && Settled() && NothingStarted();
+  if (signals_.stop != 0) spdlog::info("stopping on signal {}", signals_.stop.load());
+  Status result;
+  if (nothing_started && signals_.stop == 0)
+    result = workers_.front()->condition().archiver.last_error;
+  for (auto& worker : workers_) worker->Stop();
+  while (!AllFinished()) {
+    manager_.Alive();
+    bell_.Wait(kTurn);
+  }
+  for (auto& worker : workers_) {
+    Status ended = worker->Join();
+    view_.Publish(*worker, nullptr);
+    if (result.ok()) result = std::move(ended);
+  }
+  listener_->SetServing(nullptr);
+  if (serving_) serving_->Stop();  // last: replicas get what was archived to the end
+  TM_RETURN_IF_ERROR(index_->Flush());
+  spdlog::info("stopped; everything archived is sealed");
+  return result;
 }
 
 }  // namespace
 
-Status RunDaemon(const DaemonConfig& config, const DaemonOptions& options,
-                 const std::atomic<int>& stop) {
-  ArchiveDirectory archive(PosixFileSystem(), config.archive);
-  TM_ASSIGN_OR_RETURN(auto lock, archive.LockForWriting());
-  TM_ASSIGN_OR_RETURN(auto index, OpenOrRebuildIndex(archive));
-  PublishingListener listener(*index);
-
-  Bell bell;
-  std::vector<std::unique_ptr<Worker>> workers;
-  for (const SourceConfig& source : config.sources) {
-    auto worker = std::make_unique<Worker>();
-    worker->name = source.archiver.source;
-    worker->archiver = std::make_unique<SourceArchiver>(
-        archive, std::make_unique<MySqlEventSource>(source.connection), SystemClock(), listener,
-        source.archiver);
-    TM_RETURN_IF_ERROR(worker->archiver->Prepare());
-    TM_RETURN_IF_ERROR(Heal(*index, archive, worker->name));
-    workers.push_back(std::move(worker));
-  }
-  std::unique_ptr<DaemonServing> serving;
-  if (config.serve.port != 0 && !options.once) {
-    TM_ASSIGN_OR_RETURN(serving, DaemonServing::Start(config, archive, *index));
-    listener.SetServing(serving.get());
-  }
-  for (auto& worker : workers)
-    worker->thread = std::thread([&worker = *worker, once = options.once, &bell] {
-      pthread_setname_np(pthread_self(), "tm-fetch");
-      worker.result = once ? worker.archiver->RunOnce() : worker.archiver->Run();
-      worker.finished = true;
-      bell.Ring();
-    });
-  spdlog::info("tidemarkd archives {} source(s) into {}", workers.size(), config.archive);
-  WaitForEnd(archive, serving.get(), workers, options.once, stop, bell);
-  if (stop != 0) spdlog::info("stopping on signal {}", stop.load());
-
-  Status result;
-  for (auto& worker : workers) worker->archiver->Stop();
-  for (auto& worker : workers) {
-    worker->thread.join();
-    PublishState(archive, nullptr, *worker);
-    if (worker->result.ok()) continue;
-    spdlog::error("[{}] {}", worker->name, worker->result.message());
-    if (result.ok()) result = worker->result;
-  }
-  if (serving) serving->Stop();  // last: replicas get what was archived to the end
-  TM_RETURN_IF_ERROR(index->Flush());
-  spdlog::info("stopped; everything archived is sealed");
-  return result;
+Status RunDaemon(LoadedConfig config, const DaemonOptions& options, DaemonSignals& signals) {
+  return Daemon(std::move(config), options, signals).Run();
 }
 
 }  // namespace tidemark

@@ -1,23 +1,33 @@
-// tidemarkd's body: the archive's lock, its index, and one archiver per source, until told to stop.
+// tidemarkd's body: the archive's lock, its index, one worker per source, and the archive served,
+// as the configuration says, until told to stop. A new configuration is taken over while it runs.
 //
-// At every change each source's live state is written to
-// ARCHIVE/SOURCE/daemon.json for `pitr status`: not durable, not a truth, only a view.
+// A source that cannot start does not keep the others from being archived. Everything the daemon
+// does besides the workers' and the server's own threads happens in the thread that calls
+// RunDaemon, a turn about every 100 ms; a turn that comes is its sign of life for a service
+// manager's watchdog.
 #pragma once
 
 #include <atomic>
+#include <string>
 
-#include "tools/daemon_config.h"
+#include "tools/daemon_reload.h"
 
 namespace tidemark {
 
 struct DaemonOptions {
-  bool once = false;  // archive what the sources have now, then stop
+  std::string config_path;  // read again when asked to
+  bool once = false;        // archive what the sources have now, then stop
 };
 
-// Returns when `stop` (a signal number, 0 while there is none) is set and everything durable is
-// sealed; or with the error that kept it from starting; or, with `once`, with the first source's
-// error.
-Status RunDaemon(const DaemonConfig& config, const DaemonOptions& options,
-                 const std::atomic<int>& stop);
+// Set by signal handlers.
+struct DaemonSignals {
+  std::atomic<int> stop = 0;         // a signal's number: stop in an orderly way
+  std::atomic<bool> reload = false;  // read the configuration again
+};
+
+// Returns when told to stop and everything durable is sealed; or with the error that kept it from
+// starting: that of the first source, if not even one of them could start. With `once`: with the
+// first source's error, after all have had their turn.
+Status RunDaemon(LoadedConfig config, const DaemonOptions& options, DaemonSignals& signals);
 
 }  // namespace tidemark

@@ -2,6 +2,7 @@
 
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <toml.hpp>
@@ -9,33 +10,62 @@
 namespace tidemark {
 namespace {
 
-// Reads the keys of one table. The first thing found wrong is kept and reported at the end, so that
-// reading stays flat.
+// Reads the keys of one table, and notes in `settings` what then holds. The first thing found wrong
+// is kept and reported at the end, so that reading stays flat.
 class Table {
  public:
-  Table(const toml::value& value, std::string name) : value_(value), name_(std::move(name)) {}
+  Table(const toml::value& value, std::string name, Settings* settings)
+      : value_(value), name_(std::move(name)), settings_(*settings) {}
 
   void Text(const char* key, std::string* out) {
     const toml::value* found = Find(key);
-    if (found == nullptr) return;
-    if (!found->is_string()) return Complain(*found, key, "must be a string");
-    *out = found->as_string().str;
+    if (found != nullptr && !found->is_string()) return Complain(*found, key, "must be a string");
+    if (found != nullptr) *out = found->as_string().str;
+    settings_[key] = '"' + *out + '"';
   }
   void Flag(const char* key, bool* out) {
     const toml::value* found = Find(key);
-    if (found == nullptr) return;
-    if (!found->is_boolean()) return Complain(*found, key, "must be true or false");
-    *out = found->as_boolean();
+    if (found != nullptr && !found->is_boolean())
+      return Complain(*found, key, "must be true or false");
+    if (found != nullptr) *out = found->as_boolean();
+    settings_[key] = *out ? "true" : "false";
+  }
+  void Flag(const char* key, std::optional<bool>* out) {
+    if (Find(key) == nullptr) {
+      settings_[key] = "not set";
+      return;
+    }
+    bool value = false;
+    Flag(key, &value);
+    *out = value;
   }
   template <typename Integer>
   void Number(const char* key, int64_t min, int64_t max, Integer* out, int64_t unit = 1) {
     const toml::value* found = Find(key);
-    if (found == nullptr) return;
-    if (!found->is_integer() || found->as_integer() < min || found->as_integer() > max)
+    if (found != nullptr &&
+        (!found->is_integer() || found->as_integer() < min || found->as_integer() > max))
       return Complain(
           *found, key,
           "must be a whole number from " + std::to_string(min) + " to " + std::to_string(max));
-    *out = static_cast<Integer>(found->as_integer() * unit);
+    if (found != nullptr) *out = static_cast<Integer>(found->as_integer() * unit);
+    settings_[key] = std::to_string(static_cast<int64_t>(*out) / unit);
+  }
+  // One of several words.
+  template <typename Enum>
+  void Choice(const char* key, std::initializer_list<std::pair<const char*, Enum>> choices,
+              Enum* out) {
+    std::string words, word;
+    for (const auto& [name, value] : choices) {
+      words += (words.empty() ? "" : ", ") + std::string(name);
+      if (value == *out) word = name;
+    }
+    Text(key, &word);
+    for (const auto& [name, value] : choices)
+      if (word == name) {
+        *out = value;
+        return;
+      }
+    Complain(value_.contains(key) ? value_.at(key) : value_, key, "must be one of " + words);
   }
   const toml::value* Find(const char* key) {
     known_.insert(key);
@@ -56,13 +86,14 @@ class Table {
  private:
   const toml::value& value_;
   const std::string name_;
+  Settings& settings_;
   std::set<std::string, std::less<>> known_;
   Status status_;
 };
 
 Status ReadSource(const toml::value& value, SourceConfig* config) {
   if (!value.is_table()) return Status(Code::kUsage, "every source must be a table: [[source]]");
-  Table table(value, "source.");
+  Table table(value, "source.", &config->settings);
   ConnectionOptions& connection = config->connection;
   ArchiverOptions& archiver = config->archiver;
   std::string tls_mode = TlsModeName(connection.tls.mode);
@@ -78,11 +109,7 @@ Status ReadSource(const toml::value& value, SourceConfig* config) {
   table.Text("tls_certificate_file", &connection.tls.certificate_file);
   table.Text("tls_key_file", &connection.tls.key_file);
   table.Text("tls_versions", &connection.tls.versions);
-  if (table.Find("get_server_public_key") != nullptr) {
-    bool fetch = false;
-    table.Flag("get_server_public_key", &fetch);
-    connection.get_server_public_key = fetch;
-  }
+  table.Flag("get_server_public_key", &connection.get_server_public_key);
   table.Number("connect_timeout_s", 1, 3600, &connection.connect_timeout_s);
   table.Number("server_id", 1, std::numeric_limits<uint32_t>::max(), &archiver.server_id);
   table.Number("heartbeat_ms", 100, 3600'000, &archiver.heartbeat_us, 1000);
@@ -107,7 +134,7 @@ Status ReadSource(const toml::value& value, SourceConfig* config) {
 Status ReadServeAccount(const toml::value& value, ServeAccountConfig* account) {
   if (!value.is_table())
     return Status(Code::kUsage, "every account must be a table: [[serve.account]]");
-  Table table(value, "serve.account.");
+  Table table(value, "serve.account.", &account->settings);
   table.Text("user", &account->user);
   table.Text("password_file", &account->password.file);
   table.Text("password_environment", &account->password.environment_variable);
@@ -117,7 +144,7 @@ Status ReadServeAccount(const toml::value& value, ServeAccountConfig* account) {
 
 Status ReadServe(const toml::value& value, ServeConfig* serve) {
   if (!value.is_table()) return Status(Code::kUsage, "serve must be a table: [serve]");
-  Table table(value, "serve.");
+  Table table(value, "serve.", &serve->settings);
   table.Text("listen_address", &serve->listen_address);
   table.Number("port", 1, 65535, &serve->port);
   table.Text("tls_certificate_file", &serve->tls_certificate_file);
@@ -153,6 +180,7 @@ Status CheckServe(DaemonConfig* config) {
       return Status(Code::kUsage, name + " must have one of password_file, password_environment");
     if (account.source.empty() && config->sources.size() == 1)
       account.source = config->sources.front().archiver.source;
+    account.settings["source"] = '"' + account.source + '"';
     if (config->Find(account.source) == nullptr)
       return Status(Code::kUsage,
                     account.source.empty() ? name + " does not say which source it is for"
@@ -162,15 +190,37 @@ Status CheckServe(DaemonConfig* config) {
   return OkStatus();
 }
 
+Status ReadLog(const toml::value& value, LogConfig* log) {
+  if (!value.is_table()) return Status(Code::kUsage, "log must be a table: [log]");
+  Table table(value, "log.", &log->settings);
+  table.Text("level", &log->level);
+  table.Choice("format", {{"text", LogFormat::kText}, {"json", LogFormat::kJson}}, &log->format);
+  table.Choice("destination",
+               {{"stderr", LogDestination::kStandardError},
+                {"journald", LogDestination::kJournal},
+                {"file", LogDestination::kFile}},
+               &log->destination);
+  table.Text("file", &log->file);
+  table.Number("file_mib_max", 1, 64 * 1024, &log->file_bytes_max, 1 << 20);
+  table.Number("files_kept", 0, 1000, &log->files_kept);
+  TM_RETURN_IF_ERROR(table.Finish());
+  static const std::set<std::string> kLevels = {"trace", "debug", "info", "warn", "error"};
+  if (!kLevels.contains(log->level))
+    return Status(Code::kUsage, "log.level must be one of trace, debug, info, warn, error");
+  if ((log->destination == LogDestination::kFile) == log->file.empty())
+    return Status(Code::kUsage,
+                  log->file.empty() ? "log.destination is \"file\", but log.file names none"
+                                    : "log.file is set, but log.destination is not \"file\"",
+                  "file = \"/var/log/tidemark/tidemarkd.log\" with destination = \"file\"");
+  return OkStatus();
+}
+
 Status ReadConfig(const toml::value& root, DaemonConfig* config) {
-  Table table(root, "");
+  static const toml::value kEmptyTable = toml::table();
+  Table table(root, "", &config->settings);
   table.Text("archive", &config->archive);
-  if (const toml::value* log = table.Find("log"); log != nullptr) {
-    if (!log->is_table()) return Status(Code::kUsage, "log must be a table: [log]");
-    Table log_table(*log, "log.");
-    log_table.Text("level", &config->log_level);
-    TM_RETURN_IF_ERROR(log_table.Finish());
-  }
+  const toml::value* log = table.Find("log");
+  TM_RETURN_IF_ERROR(ReadLog(log != nullptr ? *log : kEmptyTable, &config->log));
   const toml::value* sources = table.Find("source");
   const toml::value* serve = table.Find("serve");
   TM_RETURN_IF_ERROR(table.Finish());
@@ -178,9 +228,6 @@ Status ReadConfig(const toml::value& root, DaemonConfig* config) {
   if (config->archive.empty())
     return Status(Code::kUsage, "the configuration names no archive directory",
                   "archive = \"/var/lib/tidemark\"");
-  static const std::set<std::string> kLevels = {"trace", "debug", "info", "warn", "error"};
-  if (!kLevels.contains(config->log_level))
-    return Status(Code::kUsage, "log.level must be one of trace, debug, info, warn, error");
   if (sources == nullptr || !sources->is_array() || sources->as_array().empty())
     return Status(Code::kUsage, "the configuration names no source", "add a [[source]] table");
   for (const toml::value& value : sources->as_array()) {
@@ -211,10 +258,16 @@ Result<DaemonConfig> LoadDaemonConfig(const std::string& path) {
   try {
     std::istringstream stream(text);
     root = toml::parse(stream, path);
+  } catch (const toml::exception& error) {
+    // Only the first line of what it says: the next ones quote the file, where somebody may have
+    // put a password by mistake.
+    const std::string what = error.what();
+    return Status(Code::kUsage, "cannot read configuration " + path + ":" +
+                                    std::to_string(error.location().line()) + ": " +
+                                    what.substr(0, what.find('\n')));
   } catch (const std::exception& error) {
-    std::string what = error.what();
-    while (!what.empty() && what.back() == '\n') what.pop_back();
-    return Status(Code::kUsage, "cannot read configuration " + path + ": " + what);
+    return Status(Code::kUsage, "cannot read configuration " + path + ": " +
+                                    std::string(error.what()).substr(0, 200));
   }
   DaemonConfig config;
   Status status = ReadConfig(root, &config);

@@ -3,6 +3,7 @@
 // name.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,9 +12,28 @@
 
 namespace tidemark {
 
+// Every setting of one table by its key, as it holds (the default where the file says nothing), for
+// comparing two configurations and telling the difference: never a secret, which is always in a
+// file of its own.
+using Settings = std::map<std::string, std::string>;
+
 struct SourceConfig {
   ConnectionOptions connection;
   ArchiverOptions archiver;  // archiver.source is the source's name
+  Settings settings = {};
+};
+
+enum class LogFormat : uint8_t { kText, kJson };
+enum class LogDestination : uint8_t { kStandardError, kJournal, kFile };
+
+struct LogConfig {
+  std::string level = "info";
+  LogFormat format = LogFormat::kText;
+  LogDestination destination = LogDestination::kStandardError;
+  std::string file;  // of kFile; when it reaches file_bytes_max it becomes NAME.1.EXTENSION
+  uint64_t file_bytes_max = 64 << 20;
+  uint32_t files_kept = 8;  // besides the one that is written
+  Settings settings = {};
 };
 
 // An account with which a replica logs in to us; it is served one source.
@@ -21,6 +41,7 @@ struct ServeAccountConfig {
   std::string user;
   PasswordSource password;  // the password, or a crypt(3) hash of it
   std::string source;
+  Settings settings = {};
 };
 
 // The archive as a replication source: pitr/serve.
@@ -32,13 +53,15 @@ struct ServeConfig {
   bool tls_required = false;  // not set: on all but loopback addresses
   std::string rsa_private_key_file;
   std::vector<ServeAccountConfig> accounts;
+  Settings settings = {};
 };
 
 struct DaemonConfig {
   std::string archive;  // directory
-  std::string log_level = "info";
+  LogConfig log;
   std::vector<SourceConfig> sources;
   ServeConfig serve;
+  Settings settings = {};  // those outside of any table
 
   const SourceConfig* Find(const std::string& name) const;
 };

@@ -10,12 +10,18 @@
 
 #include "tools/cli/command.h"
 #include "tools/exit_code.h"
+#include "tools/program_reference.h"
 
 namespace {
 
 std::atomic<bool> interrupted = false;
 
-void OnSignal(int) { interrupted = true; }
+// The second one ends us at once: what we wait for may hang, and a restore goes on from anywhere.
+void OnSignal(int signal_number) {
+  if (!interrupted.exchange(true)) return;
+  std::signal(signal_number, SIG_DFL);
+  std::raise(signal_number);
+}
 
 int Report(const tidemark::Status& status, bool json) {
   const int exit_code = tidemark::ExitCodeOf(status.code());
@@ -56,6 +62,7 @@ int main(int argc, char** argv) {
   CLI::App app{
       "pitr finds any transaction of a Tidemark archive and restores a MySQL server to just before "
       "or after it."};
+  app.name("pitr");
   Context context;
   Action action;
   app.add_option("--archive", context.archive, "the archive's directory")
@@ -70,6 +77,7 @@ int main(int argc, char** argv) {
   for (auto add : {AddStatus, AddTimeline, AddSegments, AddLocate, AddPlan, AddRestore, AddExport,
                    AddVerify, AddIndex, AddCheck})
     add(app, context, &action);
+  tidemark::AddReference(app, tidemark::PitrText());
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,9 +1,14 @@
 #include "pitr/restore/blockers.h"
 
+#include <netdb.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cctype>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
+#include <set>
 
 #include "pitr/restore/process.h"
 #include "pitr/segment_cache.h"
@@ -82,6 +87,53 @@ Result<std::string> SourceVersion(ArchiveView& view, const Plan& plan) {
   TM_ASSIGN_OR_RETURN(const FormatDescription description,
                       ParseFormatDescription(AsBytes(segment->format_description)));
   return description.server_version;
+}
+
+Result<std::set<uint32_t>> ArchivedServerIds(ArchiveView& view, const Plan& plan) {
+  constexpr size_t kServerIdOffset = 5;  // of an event's header
+  std::set<uint32_t> ids;
+  SegmentCache cache(view);
+  for (size_t at : {size_t{0}, plan.segments.size() - 1}) {
+    if (plan.segments.empty()) break;
+    TM_ASSIGN_OR_RETURN(const OpenSegment* segment, cache.Get(plan.segments[at].number));
+    if (segment->format_description.size() >= kServerIdOffset + 4)
+      ids.insert(static_cast<uint32_t>(
+          LoadLittleEndian(AsBytes(segment->format_description).data() + kServerIdOffset, 4)));
+  }
+  return ids;
+}
+
+Status CheckServeAddress(const std::string& address) {
+  constexpr char kHint[] =
+      "name an address of this machine that the target can connect to, as a number, with "
+      "--serve-address";
+  addrinfo wanted{}, *found = nullptr;
+  wanted.ai_flags = AI_NUMERICHOST | AI_PASSIVE;
+  wanted.ai_socktype = SOCK_STREAM;
+  if (::getaddrinfo(address.c_str(), "0", &wanted, &found) != 0)
+    return Status(Code::kUsage, "'" + address + "' is not a numeric address", kHint);
+  const Descriptor socket(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const bool ok = socket.get() >= 0 && ::bind(socket.get(), found->ai_addr, found->ai_addrlen) == 0;
+  const std::string why = ok ? "" : std::strerror(errno);
+  ::freeaddrinfo(found);
+  if (ok) return OkStatus();
+  return Status(Code::kUsage, "cannot serve the archive at " + address + ": " + why, kHint);
+}
+
+Status CheckMysqldOptions(const std::string& mysqld, const std::vector<std::string>& options) {
+  if (options.empty()) return OkStatus();
+  ProcessOptions run;
+  run.argv = {mysqld, "--no-defaults", "--validate-config"};
+  if (::geteuid() == 0) run.argv.push_back("--user=root");
+  run.argv.insert(run.argv.end(), options.begin(), options.end());
+  TM_ASSIGN_OR_RETURN(auto child, ChildProcess::Start(std::move(run)));
+  const std::optional<int> code = child->Wait(kVersionMillisecondsMax);
+  if (!code || *code == 0) return OkStatus();  // its start will tell
+  std::string said = child->Errors();
+  if (const size_t error = said.find("[Server] "); error != std::string::npos)
+    said = said.substr(error + 9, said.find('\n', error) - error - 9);
+  return Status(Code::kTargetRefused, mysqld + " does not take the options given: " + said,
+                "correct --mysqld-option");
 }
 
 Status CheckVersions(const std::string& mysqld, const std::string& mysqld_version,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,12 @@ Result<std::string> AskServerVersion(const std::string& mysqld);
 // As the source's format description says it, of the last segment that the plan reads; "" if it
 // reads none.
 Result<std::string> SourceVersion(ArchiveView& view, const Plan& plan);
+// Of the servers whose files the plan begins and ends with: it need not be all that are in them.
+Result<std::set<uint32_t>> ArchivedServerIds(ArchiveView& view, const Plan& plan);
+// kTargetRefused with what mysqld says to "--name=value"s that it does not take.
+Status CheckMysqldOptions(const std::string& mysqld, const std::vector<std::string>& options);
+// kUsage if we cannot listen there: not a numeric address, or not one of this machine.
+Status CheckServeAddress(const std::string& address);
 // kTargetRefused if the new server's major.minor is older than the source's: it may not know its
 // events.
 Status CheckVersions(const std::string& mysqld, const std::string& mysqld_version,

@@ -102,8 +102,10 @@ Status ClientAccess::LogInAs(const ConnectionOptions& connection) {
   return OkStatus();
 }
 
-Result<std::unique_ptr<Connection>> ClientAccess::Connect() const {
-  Result<std::unique_ptr<Connection>> connection = Connection::Open(connection_);
+Result<std::unique_ptr<Connection>> ClientAccess::Connect(uint32_t read_timeout_s) const {
+  ConnectionOptions options = connection_;
+  if (read_timeout_s != 0) options.read_timeout_s = read_timeout_s;
+  Result<std::unique_ptr<Connection>> connection = Connection::Open(options);
   if (!connection.ok()) return TargetError(connection.error());
   return connection;
 }
@@ -146,8 +148,19 @@ Status TargetError(const Status& error) {
   if (error.ok()) return error;
   const bool ours = error.code() == Code::kUsage || error.code() == Code::kInterrupted ||
                     error.code() == Code::kIo;
+  // A Connection takes each server for a source, and knows what a source has to grant.
+  constexpr std::string_view kSource = "source ", kOnSource = "on the source: GRANT";
+  const bool named = error.message().starts_with(kSource);
+  std::string hint = error.hint();
+  if (hint.starts_with(kOnSource)) hint.clear();
+  if (const size_t grant = hint.find("; it needs: GRANT"); grant != std::string::npos)
+    hint.resize(grant);
+  for (size_t at; (at = hint.find("the source")) != std::string::npos;)
+    hint.replace(at, std::string_view("the source").size(), "the target");
   return Status(ours ? error.code() : Code::kTargetRefused,
-                "the restore target: " + error.message(), error.hint());
+                "the restore target" +
+                    (named ? " " + error.message().substr(kSource.size()) : ": " + error.message()),
+                hint);
 }
 
 }  // namespace tidemark

@@ -41,7 +41,8 @@ class ClientAccess {
   // Who the programs log in as from now on; reads the password.
   Status LogInAs(const ConnectionOptions& connection);
   const ConnectionOptions& connection() const { return connection_; }
-  Result<std::unique_ptr<Connection>> Connect() const;  // kTargetRefused
+  // kTargetRefused. `read_timeout_s`: 0 is that of the login.
+  Result<std::unique_ptr<Connection>> Connect(uint32_t read_timeout_s = 0) const;
 
   // `mysql`, reading statements from its input as they are, with `extra` options. Its temporary
   // files, and those that mysqlbinlog leaves for it, are in files_directory().

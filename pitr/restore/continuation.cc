@@ -10,10 +10,14 @@ namespace {
 
 constexpr char kLockName[] = "restore.lock";
 
-// Left by a run that ended between claiming the directory and writing down what for.
+// Left by a run that ended between claiming the directory and writing down what for: lock, marker,
+// option file and state come in this order, the last of them perhaps under its temporary name. What
+// is an option file without our marker is somebody's.
 bool IsBareClaim(const std::vector<std::string>& names) {
-  return !names.empty() && std::all_of(names.begin(), names.end(), [](const std::string& name) {
-    return name == kRestoringMarker || name == kLockName || name.starts_with(kRestoreStateFile);
+  const bool marked = std::find(names.begin(), names.end(), kRestoringMarker) != names.end();
+  return !names.empty() && std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+    return name == kLockName || name.starts_with(kRestoringMarker) ||
+           name.starts_with(kRestoreStateFile) || (marked && name.starts_with(kOptionFile));
   });
 }
 

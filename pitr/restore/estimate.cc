@@ -1,5 +1,6 @@
 #include "pitr/restore/estimate.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -57,7 +58,7 @@ TimeEstimate EstimateTime(const Plan& plan, const BaseBackup* dump, bool provisi
   time.apply = rates.of(applier);
   if (provision) time.provision_seconds = kProvisionSeconds;
   if (dump != nullptr) time.load_seconds = SecondsFor(dump->text_bytes, rates.load);
-  time.apply_seconds = SecondsFor(plan.raw_bytes, time.apply);
+  time.apply_seconds = SecondsFor(plan.apply_bytes, time.apply);
   return time;
 }
 
@@ -65,9 +66,12 @@ DiskEstimate EstimateDisk(const Plan& plan, const BaseBackup* dump, bool provisi
                           ApplierKind applier) {
   DiskEstimate disk;
   if (dump != nullptr) disk.dump_bytes = dump->text_bytes;
-  disk.raw_bytes = plan.raw_bytes;
-  if (applier == ApplierKind::kReplica) disk.relay_log_bytes = kRelayLogBytesMax;
-  if (provision) disk.fixed_bytes = kFixedDiskBytes;
+  disk.raw_bytes = plan.apply_bytes;
+  if (applier == ApplierKind::kReplica)
+    disk.relay_log_bytes =
+        provision ? std::min(plan.apply_bytes, kRelayLogBytesMax) : plan.apply_bytes;
+  if (!provision) disk.binlog_bytes = plan.apply_bytes;
+  if (provision && dump != nullptr) disk.fixed_bytes = kFixedDiskBytes;
   return disk;
 }
 
@@ -86,6 +90,7 @@ Json ToJson(const DiskEstimate& disk) {
           {"dump_bytes", disk.dump_bytes},
           {"raw_bytes", disk.raw_bytes},
           {"relay_log_bytes", disk.relay_log_bytes},
+          {"binlog_bytes", disk.binlog_bytes},
           {"fixed_bytes", disk.fixed_bytes},
           {"free_bytes", disk.free_bytes ? Json(*disk.free_bytes) : Json()}};
 }

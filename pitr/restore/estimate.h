@@ -3,9 +3,10 @@
 // $XDG_STATE_HOME/tidemark/rates.json (default ~/.local/state).
 //
 // time = provision + dump text / load rate + binlog / apply rate
-// disk = dump text + binlog to apply + relay log limit + fixed: the dump's text stands for the data
-//        that is loaded, the binlog for what applying it adds (an upper bound but for secondary
-//        indexes and undo).
+// disk = dump text + binlog to apply + relay log + the target's own binary log + fixed: the dump's
+//        text stands for the data that is loaded, the binlog for what applying it adds (an upper
+//        bound but for secondary indexes and undo). A server that we make has a limit to its relay
+//        log and no binary log while it applies; a running one may have all of it in both.
 #pragma once
 
 #include <cstdint>
@@ -59,14 +60,18 @@ struct DiskEstimate {
   uint64_t dump_bytes = 0;  // 0: it is loaded already
   uint64_t raw_bytes = 0;
   uint64_t relay_log_bytes = 0;  // 0: the pipe, which has none
+  uint64_t binlog_bytes = 0;     // of the target's own
   uint64_t fixed_bytes = 0;
   std::optional<uint64_t> free_bytes;  // where it is to go; nullopt: no directory is named
-  uint64_t bytes() const { return dump_bytes + raw_bytes + relay_log_bytes + fixed_bytes; }
+  uint64_t bytes() const {
+    return dump_bytes + raw_bytes + relay_log_bytes + binlog_bytes + fixed_bytes;
+  }
 };
 
 // `dump`: nullptr if none is to be loaded. `provision`: a new server is made (or brought up again).
 TimeEstimate EstimateTime(const Plan& plan, const BaseBackup* dump, bool provision,
                           ApplierKind applier, const Rates& rates);
+// Likewise; one that is brought up again stands already.
 DiskEstimate EstimateDisk(const Plan& plan, const BaseBackup* dump, bool provision,
                           ApplierKind applier);
 

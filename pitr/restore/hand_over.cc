@@ -4,6 +4,11 @@
 #include "pitr/restore/running_target.h"
 
 namespace tidemark {
+namespace {
+
+constexpr uint32_t kEnableRedoSecondsMax = 24 * 3600;
+
+}  // namespace
 
 Status RestoreRun::HandOver() {
   if (!Report(RestorePhase::kAssert)) return Status(Code::kInterrupted, "interrupted");
@@ -15,7 +20,8 @@ Status RestoreRun::HandOver() {
 // started once with it. Each part may have been done by an earlier run.
 Status RestoreRun::MakeDurable(bool proves) {
   {
-    TM_ASSIGN_OR_RETURN(auto connection, access_->Connect());
+    // Hours, for a large pool on a slow disk; a server that dies ends it at once.
+    TM_ASSIGN_OR_RETURN(auto connection, access_->Connect(kEnableRedoSecondsMax));
     TM_RETURN_IF_ERROR(ServerInstance::EnableRedo(*connection));
     TM_RETURN_IF_ERROR(RemoveRestoreChannel(*connection));
   }
@@ -57,7 +63,13 @@ Status RestoreRun::PutIntoUse(bool runs_on) {
   if (!runs_on) TM_RETURN_IF_ERROR(server_->Stop());
   receipt_.socket = server_->socket();
   receipt_.mysqld_pid = server_->pid();
-  receipt_.port = options_.target.port;
+  receipt_.port = new_server_.port;
+  if (server_->SocketIsInTmp())
+    Warn(
+        "the server's socket is in /tmp, because the directory's path is too long for one: where "
+        "/tmp is emptied, name another in my.cnf");
+  if (const std::string kept = server_->KeptOptionFile(); !kept.empty())
+    Warn("my.cnf was written anew; the one that was edited is " + kept);
   receipt_.start_command = server_->Command(ServerInstance::Mode::kHandedOver);
   // Nothing of ours stays, but what tells of it.
   access_.reset();

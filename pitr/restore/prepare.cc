@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "pitr/restore/blockers.h"
+#include "pitr/restore/client_access.h"
 #include "pitr/restore/continuation.h"
 #include "pitr/restore/pipe_applier.h"
 #include "pitr/restore/process.h"
@@ -175,8 +176,8 @@ Status CheckNotBeyond(const std::string& directory, const Target& point, const G
   const GtidSet beyond = executed.Minus(boundary.set);
   if (beyond.empty()) return OkStatus();
   return Status(Code::kUnreachableTarget,
-                directory + " is beyond " + point.ToString() + " already: it has executed " +
-                    Abridged(beyond),
+                directory + " is beyond the target (" + point.ToString() +
+                    ") already: it has executed " + Abridged(beyond),
                 "transactions cannot be taken back: name a later target, or restore into another "
                 "directory");
 }
@@ -196,12 +197,13 @@ Status CheckBlockers(FileSystem& files, ArchiveView& view, const RestoreOptions&
                      PreparedRestore* prepared) {
   const std::string& directory = options.target.directory;
   const BaseBackup* dump = prepared->loads_base ? &prepared->base : nullptr;
-  prepared->disk = EstimateDisk(prepared->plan, dump,
-                                prepared->loads_base && options.target.provision, options.applier);
+  prepared->disk = EstimateDisk(prepared->plan, dump, options.target.provision, options.applier);
   if (!options.target.provision || directory.empty() || prepared->finished) return OkStatus();
   TM_ASSIGN_OR_RETURN(prepared->disk.free_bytes, FreeBytesFor(files, directory));
   CheckDiskSpace(prepared->disk, directory, &prepared->blockers, &prepared->warnings);
   if (prepared->mysqld.empty()) return OkStatus();
+  if (Status fit = CheckMysqldOptions(prepared->mysqld, options.target.mysqld_options); !fit.ok())
+    prepared->blockers.push_back(std::move(fit));
   Result<std::string> version = AskServerVersion(prepared->mysqld);
   if (!version.ok()) {
     prepared->blockers.push_back(version.error());
@@ -213,9 +215,15 @@ Status CheckBlockers(FileSystem& files, ArchiveView& view, const RestoreOptions&
   return OkStatus();
 }
 
+Result<std::unique_ptr<Connection>> OpenTarget(const RestoreOptions& options) {
+  auto connection = Connection::Open(options.target.connection);
+  if (!connection.ok()) return TargetError(connection.error());
+  return connection;
+}
+
 Status AskRunningTarget(const RestoreOptions& options, const Coverage& coverage,
                         PreparedRestore* prepared) {
-  TM_ASSIGN_OR_RETURN(auto connection, Connection::Open(options.target.connection));
+  TM_ASSIGN_OR_RETURN(auto connection, OpenTarget(options));
   TM_ASSIGN_OR_RETURN(const TargetFacts facts, InspectRunningTarget(*connection));
   prepared->left_over_channel = facts.restore_channel;
   TM_RETURN_IF_ERROR(
@@ -224,8 +232,25 @@ Status AskRunningTarget(const RestoreOptions& options, const Coverage& coverage,
   prepared->warnings.insert(prepared->warnings.end(), facts.warnings.begin(), facts.warnings.end());
   if (facts.restore_channel)
     prepared->warnings.push_back(
-        "an interrupted restore into this target is gone on with from where it stands");
+        "an earlier restore into this target was interrupted: this one goes on from where it "
+        "stands");
   return OkStatus();
+}
+
+// What only the plan tells of it, and what would else come up when something has been done.
+Status CheckRunningTarget(ArchiveView& view, const RestoreOptions& options, const Plan& plan) {
+  std::set<Uuid> uuids;
+  for (const SegmentRecord& segment : view.segments()) uuids.insert(segment.header.server_uuid);
+  TM_ASSIGN_OR_RETURN(auto connection, OpenTarget(options));
+  std::set<uint32_t> ids;
+  if (options.applier == ApplierKind::kReplica) {
+    TM_ASSIGN_OR_RETURN(ids, ArchivedServerIds(view, plan));
+  }
+  TM_RETURN_IF_ERROR(CheckIdentity(*connection, uuids, ids));
+  if (options.applier == ApplierKind::kPipe) return OkStatus();
+  TM_RETURN_IF_ERROR(CheckServeAddress(options.serve_address));
+  return CheckReplicaRights(
+      *connection, {.sets_workers = options.workers != 0, .skips = !plan.surgery.skip.empty()});
 }
 
 }  // namespace
@@ -295,6 +320,7 @@ Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view,
                   provision && !prepared.loads_base ? options.target.directory : ""));
   if (options.applier == ApplierKind::kPipe)
     TM_RETURN_IF_ERROR(CheckPipeCarries(view, prepared.plan));
+  if (!provision) TM_RETURN_IF_ERROR(CheckRunningTarget(view, options, prepared.plan));
   TM_RETURN_IF_ERROR(CheckFinished(options.target.directory, options.resume, &prepared));
   TM_RETURN_IF_ERROR(CheckBlockers(files, view, options, &prepared));
   return prepared;

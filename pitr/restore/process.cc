@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <mutex>
 #include <thread>
 
@@ -316,6 +317,25 @@ void ChildProcess::Signal(int signal_number) {
 }
 
 std::string ChildProcess::Errors() { return errors_ ? errors_->Stop() : std::string(); }
+
+std::optional<int> WaitWhileItWrites(ChildProcess& child, std::chrono::milliseconds patience) {
+  using SteadyClock = std::chrono::steady_clock;
+  const auto written = [&child] {
+    std::ifstream file("/proc/" + std::to_string(child.pid()) + "/io");
+    std::string line;
+    while (std::getline(file, line) && !line.starts_with("write_bytes:")) continue;
+    return line;
+  };
+  std::string before = written();
+  for (auto since = SteadyClock::now(); SteadyClock::now() - since < patience;) {
+    if (const std::optional<int> code = child.Wait(kAskMilliseconds)) return code;
+    std::string now = written();
+    if (now == before) continue;
+    before = std::move(now);
+    since = SteadyClock::now();
+  }
+  return child.Wait(0);
+}
 
 Result<int> WaitForExit(ChildProcess& child, const std::function<bool()>& go_on) {
   while (true) {

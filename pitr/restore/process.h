@@ -13,6 +13,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -101,6 +102,10 @@ class ChildProcess {
   std::optional<int> exit_code_;
   bool released_ = false;
 };
+
+// As Wait, but `patience` counts from when it last wrote to a disk (/proc, proc(5)): nullopt only
+// if it has written nothing for so long.
+std::optional<int> WaitWhileItWrites(ChildProcess& child, std::chrono::milliseconds patience);
 
 // Waits for the child's end, asking `go_on` ten times a second; kInterrupted if that says no (the
 // child still runs).

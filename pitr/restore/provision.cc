@@ -11,7 +11,6 @@
 namespace tidemark {
 namespace {
 
-constexpr uint32_t kReadTimeoutSeconds = 600;
 constexpr char kPrivateDirectoryPrefix[] = "tidemark-";  // PrivateDirectory's
 
 std::string RestoreAccount() { return std::string("'") + kRestoreUser + "'@'localhost'"; }
@@ -25,7 +24,22 @@ ServerOptions RestoreRun::NewServer() const {
   options.options = options_.target.mysqld_options;
   options.port = options_.target.port;
   options.workers = options_.workers;
+  if (state_.step < RestoreStep::kLoaded) return options;  // begun anew: as this command has it
+  if (options.options.empty()) options.options = state_.mysqld_options;
+  if (options.port == 0) options.port = state_.port;
   return options;
+}
+
+// Another `pitr` may have worked here since we looked, and be done.
+ServerInstance::Earlier RestoreRun::Earlier() const {
+  const auto still_so = [this]() -> Status {
+    const std::string directory = AbsolutePath(options_.target.directory);
+    TM_ASSIGN_OR_RETURN(const auto now, FindEarlierRestore(files_, directory));
+    if (now && EncodeRestoreState(*now) == EncodeRestoreState(*prepared_.found)) return OkStatus();
+    return Status(Code::kLocked, "another pitr was at work on " + directory + " meanwhile",
+                  "run the same command again: it sees what is there now");
+  };
+  return {state_.server_id, state_.socket, still_so};
 }
 
 ConnectionOptions RestoreRun::Login(const std::string& user,
@@ -59,10 +73,13 @@ void RestoreRun::RemoveLeftovers() {
 Status RestoreRun::BeginAnew() {
   if (!Report(RestorePhase::kProvision)) return Status(Code::kInterrupted, "interrupted");
   access_.reset();
-  if (!server_ && prepared_.found) {
-    TM_ASSIGN_OR_RETURN(server_, ServerInstance::Reclaim(files_, NewServer(), state_.server_id));
-  } else if (!server_) {
-    TM_ASSIGN_OR_RETURN(server_, ServerInstance::Claim(files_, NewServer()));
+  if (!server_) {
+    new_server_ = NewServer();
+    if (prepared_.found) {
+      TM_ASSIGN_OR_RETURN(server_, ServerInstance::Reclaim(files_, new_server_, Earlier()));
+    } else {
+      TM_ASSIGN_OR_RETURN(server_, ServerInstance::Claim(files_, new_server_));
+    }
   }
   receipt_.directory = server_->directory();
   // From here on the directory is ours, and what goes wrong is told by a receipt in it.
@@ -74,6 +91,8 @@ Status RestoreRun::BeginAnew() {
   state_.base = prepared_.base.gtid_set;
   state_.end_set = prepared_.plan.end_set;
   state_.secret_file.clear();
+  state_.mysqld_options = new_server_.options;
+  state_.port = new_server_.port;
   TM_RETURN_IF_ERROR(Remember(RestoreStep::kClaimed));
   if (prepared_.found) TM_RETURN_IF_ERROR(server_->Wipe());
   TM_RETURN_IF_ERROR(server_->Initialize(GoOnIn(RestorePhase::kProvision)));
@@ -156,7 +175,8 @@ Status RestoreRun::GoOn() {
   if (!Report(RestorePhase::kProvision)) return Status(Code::kInterrupted, "interrupted");
   const bool was_done = prepared_.found->step == RestoreStep::kDone;
   const bool was_applied = prepared_.found->step >= RestoreStep::kApplied;
-  TM_ASSIGN_OR_RETURN(server_, ServerInstance::Reclaim(files_, NewServer(), state_.server_id));
+  new_server_ = NewServer();
+  TM_ASSIGN_OR_RETURN(server_, ServerInstance::Reclaim(files_, new_server_, Earlier()));
   receipt_.directory = server_->directory();
   was_running_ = was_done && server_->pid() != 0;
   // From now on it is not finished any more, whatever happens to us.
@@ -173,6 +193,8 @@ Status RestoreRun::GoOn() {
     TakePrepared(std::move(anew));
     return BeginAnew();
   }
+  state_.mysqld_options = new_server_.options;  // it starts with them
+  state_.port = new_server_.port;
   TM_ASSIGN_OR_RETURN(auto connection, access_->Connect());
   TM_RETURN_IF_ERROR(RemoveRestoreChannel(*connection));  // gtid_executed stands still now
   TM_ASSIGN_OR_RETURN(const GtidSet executed, ReadGtidExecuted(*connection));
@@ -230,8 +252,8 @@ Status RestoreRun::TakeItsPlace(const GtidSet& executed) {
     const GtidSet beyond = executed.Minus(prepared_.plan.end_set);
     if (!beyond.empty())
       return Status(Code::kUnreachableTarget,
-                    receipt_.directory + " is beyond " + options_.point.ToString() +
-                        " already: it has executed " + Abridged(beyond),
+                    receipt_.directory + " is past the target (" + options_.point.ToString() +
+                        ") already: it has executed " + Abridged(beyond),
                     "bring it to a later target with --resume");
   }
   prepared_.base.gtid_set = base;

@@ -26,6 +26,7 @@ constexpr auto kReconnectPatience = std::chrono::seconds(10);
 constexpr size_t kReplicationPasswordBytesMax = 32;  // of SOURCE_PASSWORD
 constexpr unsigned kSourceFatalError = 1236, kLoggedSourceFatalError = 13114;
 constexpr uint32_t kCleanUpReadTimeoutSeconds = 20;
+constexpr int kLockOutlivesUsSeconds = 60;
 
 template <typename Value>
 Value RandomValue() {
@@ -70,6 +71,7 @@ class ReplicaRun {
   Status Go() {
     TM_ASSIGN_OR_RETURN(target_, access_.Connect());
     TM_RETURN_IF_ERROR(CheckCanReplicate(*target_));
+    TM_RETURN_IF_ERROR(LockTarget());
     TM_RETURN_IF_ERROR(RemoveRestoreChannel(*target_));
     TM_RETURN_IF_ERROR(CommitSkipped());
     TM_RETURN_IF_ERROR(Look());
@@ -78,13 +80,24 @@ class ReplicaRun {
     const Status applied = Replicate();
     const Status cleaned = CleanUp(applied);
     if (applied.ok()) return cleaned;
-    if (cleaned.ok()) return applied;
+    if (cleaned.ok() || options_.target_is_ours) return applied;
     return Status(applied.code(), applied.message(),
                   (applied.hint().empty() ? "" : applied.hint() + "; ") + "replication channel '" +
                       kRestoreChannel + "' could not be removed from the target");
   }
 
  private:
+  // Of two at once one would remove the other's channel. A lock of the server goes with this
+  // connection: when we are killed, or with wait_timeout if the network was cut.
+  Status LockTarget() {
+    TM_RETURN_IF_ERROR(ExecuteOnTarget(
+        *target_, "SET SESSION wait_timeout = " + std::to_string(kLockOutlivesUsSeconds)));
+    TM_ASSIGN_OR_RETURN(
+        const std::string got,
+        QueryTargetValue(*target_, std::string("SELECT GET_LOCK('") + kRestoreChannel + "', 0)"));
+    return got == "1" ? OkStatus() : AnotherIsAtWork(*target_);
+  }
+
   // What is executed, and what of the plan is not; tells the caller, who may stop us.
   Status Look() {
     TM_RETURN_IF_ERROR(options_.target_lives());
@@ -141,7 +154,11 @@ class ReplicaRun {
     TM_ASSIGN_OR_RETURN(const std::string target_id,
                         QueryTargetValue(*target_, "SELECT @@GLOBAL.server_id"));
     password_ = RandomSecret().substr(0, kReplicationPasswordBytesMax);
-    user_ = "tidemark_" + RandomSecret().substr(4, 16);
+    std::string workers;
+    if (options_.workers != 0) {
+      TM_ASSIGN_OR_RETURN(workers, ReadWorkers(*target_));
+    }
+    user_ = ChannelUser(workers);
     ServedSource source;
     source.name = view_.source();
     source.server_uuid = RandomUuid();
@@ -161,9 +178,6 @@ class ReplicaRun {
   }
 
   Status Replicate() {
-    if (options_.workers != 0) {
-      TM_ASSIGN_OR_RETURN(workers_before_, SetWorkers(*target_, std::to_string(options_.workers)));
-    }
     TM_RETURN_IF_ERROR(ConfigureChannel(*target_,
                                         {.host = options_.serve_address,
                                          .port = server_->port(),
@@ -171,6 +185,9 @@ class ReplicaRun {
                                          .password = password_,
                                          .tls = !IsLoopback(options_.serve_address)},
                                         plan_.surgery));
+    if (options_.workers != 0) {
+      TM_ASSIGN_OR_RETURN(workers_before_, SetWorkers(*target_, std::to_string(options_.workers)));
+    }
     // The stream ends before it anyway; the target would stop by itself, too.
     std::optional<Gtid> until;
     if (plan_.boundary.first_excluded &&
@@ -225,7 +242,7 @@ class ReplicaRun {
   }
 
   Status CheckReceiver(const ChannelStatus& status) {
-    const Status ours = server_->LastDumpError();
+    const Status ours = WhyNotServed();
     const bool fatal = status.receiver_error == kSourceFatalError ||
                        status.receiver_error == kLoggedSourceFatalError;
     if (status.receiver == ReceiverState::kRunning) return OkStatus();
@@ -238,6 +255,13 @@ class ReplicaRun {
                     "the restore target's receiver stopped without an error before the end",
                     "did somebody STOP REPLICA? run the restore again");
     return ReceiverError(status);
+  }
+
+  // To the server of the stream the target is a replica that it refuses.
+  Status WhyNotServed() {
+    const Status ours = server_->LastDumpError();
+    if (ours.code() != Code::kSourceRefused) return ours;
+    return Status(Code::kTargetRefused, "the restore target: " + ours.message(), ours.hint());
   }
 
   Status ReceiverError(const ChannelStatus& status) {
@@ -285,7 +309,7 @@ class ReplicaRun {
       target_ = std::move(*connection);
       if (stuck_) KillThoseWaitingForDiskSpace(*target_);
     }
-    TM_RETURN_IF_ERROR(RemoveRestoreChannel(*target_));
+    TM_RETURN_IF_ERROR(RemoveRestoreChannel(*target_, applied.ok()));
     if (!workers_before_) return OkStatus();
     const auto put_back = SetWorkers(*target_, *workers_before_);
     return put_back.ok() ? OkStatus() : put_back.error();

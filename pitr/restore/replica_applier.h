@@ -4,9 +4,10 @@
 // that a replica takes.
 //
 // On the target it uses one replication channel of its own name, which it removes when all is done,
-// and which is how a later run recognises what an interrupted one left behind. Needs of the login:
-// SUPER or REPLICATION_SLAVE_ADMIN, REPLICATION_APPLIER, SYSTEM_VARIABLES_ADMIN (only to set a
-// worker count), RELOAD.
+// and which is how a later run recognises what an interrupted one left behind. A user lock of that
+// name on the target tells that a run is at work (kLocked). Needs of the login: REPLICATION CLIENT,
+// REPLICATION_SLAVE_ADMIN, RELOAD, SYSTEM_VARIABLES_ADMIN (only to set a worker count),
+// REPLICATION_APPLIER (only to skip).
 #pragma once
 
 #include <chrono>
@@ -30,6 +31,8 @@ struct ReplicaApplierOptions {
   std::string serve_address = "127.0.0.1";
   // Whether the target still lives and is worth waiting for; the error says why not. Asked often.
   std::function<Status()> target_lives = [] { return OkStatus(); };
+  // A server of our own, of which nobody cares what is left on it after a failure.
+  bool target_is_ours = false;
   // The end of the target's error log, "" if it cannot be read: for an applier that stopped.
   std::function<std::string()> log_tail = [] { return std::string(); };
   // So long a target may wait for space on its disk without a transaction more.
@@ -54,9 +57,10 @@ class ReplicaApplier : public Applier {
   const ReplicaApplierOptions options_;
 };
 
-// Stops and removes our channel, if it is there, and its filters. For targets that an interrupted
-// restore left behind.
-Status RemoveRestoreChannel(Connection& target);
+// Stops and removes our channel, if it is there, and its filters, and puts back the worker count
+// that it changed. Also for targets that an interrupted restore left behind. Unless
+// `all_is_applied` the applier may be in the middle of a transaction of which no more comes.
+Status RemoveRestoreChannel(Connection& target, bool all_is_applied = false);
 Result<bool> HasRestoreChannel(Connection& target);
 
 }  // namespace tidemark

@@ -1,5 +1,6 @@
 #include "pitr/restore/restore.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -32,6 +33,7 @@ void RestoreRun::TakePrepared(PreparedRestore prepared) {
   prepared_ = std::move(prepared);
   receipt_.plan = prepared_.plan;
   receipt_.base = prepared_.base;
+  receipt_.base.path = AbsolutePath(receipt_.base.path);
   receipt_.warnings.insert(receipt_.warnings.end(), prepared_.warnings.begin(),
                            prepared_.warnings.end());
   receipt_.warnings.insert(receipt_.warnings.end(), prepared_.plan.warnings.begin(),
@@ -69,7 +71,10 @@ Status RestoreRun::Act() {
 
 Status RestoreRun::ActOnRunningTarget() {
   TM_ASSIGN_OR_RETURN(access_, ClientAccess::Make(files_, TemporaryDirectory()));
-  TM_RETURN_IF_ERROR(access_->LogInAs(options_.target.connection));
+  // Stopping replication waits for the transactions that are being applied.
+  ConnectionOptions login = options_.target.connection;
+  login.read_timeout_s = std::max(login.read_timeout_s, kReadTimeoutSeconds);
+  TM_RETURN_IF_ERROR(access_->LogInAs(login));
   receipt_.socket = options_.target.connection.socket;
   receipt_.host = options_.target.connection.host;
   receipt_.port = receipt_.socket.empty() ? options_.target.connection.port : uint16_t{0};
@@ -128,7 +133,7 @@ Status RestoreRun::Apply() {
   const GtidSet to_apply = prepared_.plan.end_set.Minus(prepared_.plan.base);
   const uint64_t all = to_apply.Count(), ours = to_apply.Minus(executed).Count();
   const double share = all == 0 ? 0 : static_cast<double>(ours) / static_cast<double>(all);
-  receipt_.apply = {static_cast<uint64_t>(share * static_cast<double>(prepared_.plan.raw_bytes)),
+  receipt_.apply = {static_cast<uint64_t>(share * static_cast<double>(prepared_.plan.apply_bytes)),
                     seconds};
   return Report(RestorePhase::kApply, total, total) ? OkStatus()
                                                     : Status(Code::kInterrupted, "interrupted");
@@ -154,6 +159,7 @@ Status RestoreRun::RunApplier(const GtidSet& executed) {
   };
   options.workers = server_ ? 0 : options_.workers;  // a new server was started with them
   if (server_) {
+    options.target_is_ours = true;
     options.target_lives = [this] { return server_->Alive(); };
     options.log_tail = [this] { return server_->LogTail(); };
   } else {
@@ -200,6 +206,9 @@ std::string RestoreRun::FateOfDirectory() const {
 Status RestoreRun::WithFate(const Status& error) {
   AskWhereItIs();
   std::string message = error.message(), hint = error.hint();
+  if (error.code() == Code::kCorruption && hint.empty())
+    hint =
+        "pitr verify tells what is damaged; with a good copy in its place the same command goes on";
   const GtidSet missing = prepared_.plan.end_set.Minus(receipt_.gtid_executed);
   const bool rejected = error.code() == Code::kTargetRefused && !receipt_.applier.empty() &&
                         !receipt_.gtid_executed.empty() && !missing.empty();
@@ -258,8 +267,9 @@ Result<Receipt> RestoreRun::AlreadyDone() {
   receipt_.durable_checked = true;
   receipt_.gtid_executed = state_.end_set;
   receipt_.socket = state_.socket;
-  receipt_.port = options_.target.port;
+  receipt_.port = state_.port;
   receipt_.runs = state_.runs;
+  receipt_.touched_nothing = true;
   receipt_.applier = ApplierKindName(options_.applier);
   receipt_.finished_us = clock_.WallMicroseconds();
   receipt_.mysqld_pid = PidOf(files_, receipt_.directory);

@@ -79,6 +79,7 @@ struct Receipt {
   Status error;           // what went wrong, if anything
   GtidSet gtid_executed;  // of the target at the end, as far as it could be asked
   bool end_state_reached = false;
+  bool touched_nothing = false;  // it was done already
   bool durable_checked = false;  // provisioned: CheckDurable found it durable
   uint64_t runs = 1;             // of `pitr`, until it was done
   Measured load, apply;          // in this run; zeros if it did neither

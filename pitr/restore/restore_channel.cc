@@ -15,7 +15,10 @@ constexpr uint32_t kOldestVersion = 80023;     // CHANGE REPLICATION SOURCE TO
 constexpr uint32_t kReplicaVariables = 80026;  // replica_parallel_workers, was slave_…
 constexpr double kHeartbeatSeconds = 2;
 constexpr int kKillLooks = 50;
+constexpr int kStarvedLooks = 10;
 constexpr auto kKillLookInterval = std::chrono::milliseconds(100);
+constexpr char kUserPrefix[] = "tidemark_";
+constexpr char kHasReadAll[] = "has read all relay log";
 constexpr char kWaitingForDisk[] = "Waiting for disk space";
 
 std::string ForChannel() { return std::string(" FOR CHANNEL '") + kRestoreChannel + "'"; }
@@ -27,9 +30,7 @@ std::string WorkersVariable(const Connection& target) {
 
 Status Unprivileged(Status status) {
   if (status.ok() || status.message().find("privilege") == std::string::npos) return status;
-  return std::move(status).WithHint(
-      "the login needs REPLICATION_SLAVE_ADMIN, REPLICATION_APPLIER, SYSTEM_VARIABLES_ADMIN and "
-      "REPLICATION CLIENT on the target");
+  return std::move(status).WithHint(kNeededRights);
 }
 
 unsigned Number(const std::string& text) {
@@ -56,6 +57,29 @@ std::optional<ApplierError> WorkerError(Connection& target, const ChannelStatus&
     if (!found || (!wanted.empty() && error.gtid == wanted)) found = std::move(error);
   }
   return found;
+}
+
+// An applier that comes to the end of its relay log in the middle of a transaction waits a minute
+// for the rest before it heeds STOP REPLICA (rpl_replica.cc, sql_slave_killed), though no receiver
+// runs any more. A KILL it heeds at once; what is not whole is rolled back either way. One that has
+// more to read stops between two transactions.
+Status EndStarvedApplier(Connection& target) {
+  TM_RETURN_IF_ERROR(
+      Unprivileged(ExecuteOnTarget(target, "STOP REPLICA IO_THREAD" + ForChannel())));
+  for (int left = kStarvedLooks; left > 0; --left) {
+    const Result<QueryResult> threads = target.Query("SHOW PROCESSLIST");
+    if (!threads.ok()) return OkStatus();  // then it takes its minute
+    // No other channel runs: all threads of the replication are ours.
+    for (const QueryResult::Row& row : threads->rows) {
+      if (threads->Text(row, "User") != "system user" ||
+          threads->Text(row, "State").find(kHasReadAll) == std::string::npos)
+        continue;
+      (void)target.Query("KILL " + threads->Text(row, "Id")).ok();
+      return OkStatus();
+    }
+    std::this_thread::sleep_for(kKillLookInterval);
+  }
+  return OkStatus();
 }
 
 }  // namespace
@@ -109,6 +133,7 @@ Result<std::optional<ChannelStatus>> ReadChannelStatus(Connection& target) {
   for (const QueryResult::Row& row : answer->rows) {
     if (answer->Text(row, "Channel_Name") != kRestoreChannel) continue;
     ChannelStatus status;
+    status.source_user = answer->Text(row, "Source_User");
     status.receiver = ParseReceiverState(answer->Text(row, "Replica_IO_Running"));
     status.receiver_doing = answer->Text(row, "Replica_IO_State");
     status.receiver_error = Number(answer->Text(row, "Last_IO_Errno"));
@@ -161,18 +186,39 @@ void KillThoseWaitingForDiskSpace(Connection& target) {
   }
 }
 
+std::string ChannelUser(const std::string& workers_before) {
+  const std::string random = RandomSecret().substr(4, 16);
+  return kUserPrefix + (workers_before.empty() ? "" : "w" + workers_before + "_") + random;
+}
+
+std::string WorkersBefore(const std::string& channel_user) {
+  const std::string prefix = std::string(kUserPrefix) + "w";
+  const size_t end = channel_user.find('_', prefix.size());
+  if (!channel_user.starts_with(prefix) || end == std::string::npos) return {};
+  const std::string workers = channel_user.substr(prefix.size(), end - prefix.size());
+  return workers.find_first_not_of("0123456789") == std::string::npos ? workers : "";
+}
+
+Result<std::string> ReadWorkers(Connection& target) {
+  return QueryTargetValue(target, "SELECT @@" + WorkersVariable(target));
+}
+
 Result<std::optional<std::string>> SetWorkers(Connection& target, const std::string& workers) {
-  const std::string variable = WorkersVariable(target);
-  TM_ASSIGN_OR_RETURN(std::string before, QueryTargetValue(target, "SELECT @@" + variable));
+  TM_ASSIGN_OR_RETURN(std::string before, ReadWorkers(target));
   if (before == workers) return std::optional<std::string>();
-  TM_RETURN_IF_ERROR(Unprivileged(ExecuteOnTarget(target, "SET @@" + variable + " = " + workers)));
+  TM_RETURN_IF_ERROR(
+      Unprivileged(ExecuteOnTarget(target, "SET @@" + WorkersVariable(target) + " = " + workers)));
   return std::optional(std::move(before));
 }
 
-Status RemoveRestoreChannel(Connection& target) {
+Status RemoveRestoreChannel(Connection& target, bool all_is_applied) {
   TM_ASSIGN_OR_RETURN(const auto channel, ReadChannelStatus(target));
   if (!channel) return OkStatus();
+  if (channel->applier_runs && !all_is_applied) TM_RETURN_IF_ERROR(EndStarvedApplier(target));
   TM_RETURN_IF_ERROR(Unprivileged(ExecuteOnTarget(target, "STOP REPLICA" + ForChannel())));
+  if (const std::string before = WorkersBefore(channel->source_user); !before.empty()) {
+    if (const auto put_back = SetWorkers(target, before); !put_back.ok()) return put_back.error();
+  }
   return Unprivileged(ExecuteOnTarget(target, "RESET REPLICA ALL" + ForChannel()));
 }
 

@@ -14,6 +14,10 @@
 
 namespace tidemark {
 
+// Of the login on the target, as a hint. RELOAD is for RESET REPLICA.
+inline constexpr char kNeededRights[] =
+    "the login needs REPLICATION_SLAVE_ADMIN, REPLICATION CLIENT and RELOAD on the target; "
+    "SYSTEM_VARIABLES_ADMIN for --workers, REPLICATION_APPLIER for --skip-gtid";
 inline constexpr int kReconnectsMax = 10;  // one each second, then the receiver thread gives up
 
 struct ChannelSource {
@@ -28,6 +32,7 @@ enum class ReceiverState : uint8_t { kStopped, kConnecting, kRunning };
 
 struct ChannelStatus {
   ReceiverState receiver = ReceiverState::kStopped;
+  std::string source_user;
   std::string receiver_doing;  // thread state
   unsigned receiver_error = 0;
   std::string receiver_said;
@@ -54,6 +59,12 @@ bool WaitsForDiskSpace(Connection& target, const ChannelStatus& status);
 // Ends replication threads that wait so: STOP REPLICA would wait with them. May spoil the relay
 // log, which is to be discarded anyway.
 void KillThoseWaitingForDiskSpace(Connection& target);
+// The account that the channel logs in with. Its name keeps what the target's worker count was
+// before we changed it ("": we do not), so that whoever removes the channel can put it back, even
+// after this process was killed.
+std::string ChannelUser(const std::string& workers_before);
+std::string WorkersBefore(const std::string& channel_user);
+Result<std::string> ReadWorkers(Connection& target);
 // Sets the number of applier workers; gives back what it was. nullopt: nothing to put back.
 Result<std::optional<std::string>> SetWorkers(Connection& target, const std::string& workers);
 

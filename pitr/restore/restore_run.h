@@ -16,6 +16,7 @@ namespace tidemark {
 // Ours while we restore: root may get the source's password with the dump, or lose its rights on
 // the way.
 inline constexpr char kRestoreUser[] = "tidemark_restore";
+inline constexpr uint32_t kReadTimeoutSeconds = 600;
 inline constexpr char kSecretFile[] = "restore.secret";
 
 class RestoreRun {
@@ -53,6 +54,7 @@ class RestoreRun {
   Status TakeItsPlace(const GtidSet& executed);
   Status CheckNobodyUsedIt(const GtidSet& executed) const;
   ServerOptions NewServer() const;
+  ServerInstance::Earlier Earlier() const;
   ConnectionOptions Login(const std::string& user, const std::string& password_file) const;
   Result<std::vector<std::string>> AccountStatements();
   Status Remember(RestoreStep step);
@@ -82,6 +84,7 @@ class RestoreRun {
   PreparedRestore prepared_;
   RestoreState state_;
   Receipt receipt_;
+  ServerOptions new_server_;                // what server_ was made with
   std::unique_ptr<ServerInstance> server_;  // outlives who talks to it
   std::unique_ptr<ClientAccess> access_;
   bool was_running_ = false;  // a finished server, when we took it back

@@ -69,6 +69,17 @@ class Members {
   Status& status_;
 };
 
+std::vector<std::string> DecodeTexts(const char* name, Members* members) {
+  std::vector<std::string> texts;
+  for (const Json& element : members->Array(name)) {
+    if (element.is_string())
+      texts.push_back(element.get<std::string>());
+    else
+      members->Fail(name);
+  }
+  return texts;
+}
+
 std::vector<TableName> DecodeTables(const Json& array, Status* status) {
   std::vector<TableName> tables;
   for (const Json& element : array) {
@@ -84,12 +95,7 @@ Surgery DecodeSurgery(const Json& json, Status* status) {
   surgery.skip = members.Set("skip");
   surgery.leave_out = members.Set("leave_out");
   surgery.only_tables = DecodeTables(members.Array("only_tables"), status);
-  for (const Json& schema : members.Array("only_schemas")) {
-    if (schema.is_string())
-      surgery.only_schemas.push_back(schema.get<std::string>());
-    else
-      members.Fail("only_schemas");
-  }
+  surgery.only_schemas = DecodeTexts("only_schemas", &members);
   surgery.without_tables = DecodeTables(members.Array("without_tables"), status);
   return surgery;
 }
@@ -134,6 +140,8 @@ std::string EncodeRestoreState(const RestoreState& state) {
   json["secret_file"] = state.secret_file;
   json["server_id"] = state.server_id;
   json["socket"] = state.socket;
+  json["mysqld_options"] = state.mysqld_options;
+  json["port"] = state.port;
   json["runs"] = state.runs;
   json["started_us"] = static_cast<uint64_t>(state.started_us);
   return JsonText(json);
@@ -164,6 +172,10 @@ Result<RestoreState> DecodeRestoreState(const std::string& text) {
   state.server_id = static_cast<uint32_t>(server_id);
   if (server_id != state.server_id) members.Fail("server_id");
   state.socket = members.Text("socket");
+  state.mysqld_options = DecodeTexts("mysqld_options", &members);
+  const uint64_t port = members.Number("port");
+  state.port = static_cast<uint16_t>(port);
+  if (port != state.port) members.Fail("port");
   state.runs = members.Number("runs");
   state.started_us = static_cast<int64_t>(members.Number("started_us"));
   if (!status.ok()) return status;

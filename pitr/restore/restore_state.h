@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "pitr/surgery.h"
 #include "pitr/target.h"
@@ -39,6 +40,9 @@ struct RestoreState {
   std::string secret_file;  // of our account on the server; "" before it exists
   uint32_t server_id = 0;
   std::string socket;
+  // What the server is started and handed over with: a later run that names none has these.
+  std::vector<std::string> mysqld_options;
+  uint16_t port = 0;
   uint64_t runs = 1;  // how often somebody had to start it
   int64_t started_us = 0;
 };

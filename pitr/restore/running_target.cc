@@ -4,6 +4,7 @@
 
 #include "pitr/restore/client_access.h"
 #include "pitr/restore/replica_applier.h"
+#include "pitr/restore/restore_channel.h"
 
 namespace tidemark {
 namespace {
@@ -16,17 +17,19 @@ Status Refused(const Connection& connection, const std::string& what, const std:
                 "the restore target " + connection.options().Endpoint() + " " + what, hint);
 }
 
+// ER_SPECIFIC_ACCESS_DENIED_ERROR
+bool LacksRight(const Status& error) {
+  return error.message().find("(MySQL error 1227)") != std::string::npos;
+}
+
 Status CheckReplicatesNothing(Connection& connection, bool* restore_channel) {
   Result<QueryResult> channels = connection.Query(
       connection.VersionNumber() >= 80022 ? "SHOW REPLICA STATUS" : "SHOW SLAVE STATUS");
-  if (!channels.ok()) return TargetError(channels.error());
+  if (!channels.ok()) return TargetError(channels.error()).WithHint(kNeededRights);
   for (const QueryResult::Row& row : channels->rows) {
     if (channels->Text(row, "Channel_Name") == kRestoreChannel) {
       *restore_channel = true;
-      if (channels->Text(row, "Replica_IO_Running") != "Yes") continue;
-      return Status(Code::kLocked,
-                    "another pitr restores into " + connection.options().Endpoint() + " right now",
-                    "wait until it is done, or stop it");
+      continue;
     }
     const auto runs = [&](const char* replica, const char* slave) {
       const std::string state = channels->Text(row, channels->Column(replica) ? replica : slave);
@@ -53,6 +56,12 @@ Result<std::string> QueryTargetValue(Connection& connection, const std::string& 
   if (result->rows.size() != 1 || result->rows[0].size() != 1)
     return Refused(connection, "gave no single value to: " + sql, {});
   return result->rows[0][0].value_or("");
+}
+
+Status AnotherIsAtWork(const Connection& connection) {
+  return Status(Code::kLocked,
+                "another pitr restores into " + connection.options().Endpoint() + " right now",
+                "wait until it is done, or stop it");
 }
 
 Status ExecuteOnTarget(Connection& connection, const std::string& sql) {
@@ -85,6 +94,10 @@ Result<TargetFacts> InspectRunningTarget(Connection& connection) {
   if (!read_only.starts_with('0'))
     return Refused(connection, "is read-only",
                    "SET GLOBAL super_read_only=OFF, read_only=OFF there, for the restore");
+  TM_ASSIGN_OR_RETURN(
+      const std::string holder,
+      QueryTargetValue(connection, std::string("SELECT IS_USED_LOCK('") + kRestoreChannel + "')"));
+  if (!holder.empty()) return AnotherIsAtWork(connection);
   TargetFacts facts;
   TM_RETURN_IF_ERROR(CheckReplicatesNothing(connection, &facts.restore_channel));
   facts.server_version = connection.ServerVersion();
@@ -103,10 +116,56 @@ Result<TargetFacts> InspectRunningTarget(Connection& connection) {
   return facts;
 }
 
+Status CheckReplicaRights(Connection& connection, const NeededRights& needed) {
+  const std::string of_nobody = " FOR CHANNEL 'tidemark_privilege_check'";
+  std::vector<std::string> probes = {"STOP REPLICA" + of_nobody, "RESET REPLICA ALL" + of_nobody};
+  if (needed.sets_workers)
+    probes.push_back(connection.VersionNumber() >= 80026
+                         ? "SET GLOBAL replica_parallel_workers = @@GLOBAL.replica_parallel_workers"
+                         : "SET GLOBAL slave_parallel_workers = @@GLOBAL.slave_parallel_workers");
+  if (needed.skips) probes.push_back("SET SESSION gtid_next = 'AUTOMATIC'");
+  for (const std::string& probe : probes) {
+    const Result<QueryResult> answer = connection.Query(probe);
+    if (!answer.ok() && LacksRight(answer.error()))
+      return TargetError(answer.error()).WithHint(kNeededRights);
+  }
+  return OkStatus();
+}
+
+Status CheckIdentity(Connection& connection, const std::set<Uuid>& uuids,
+                     const std::set<uint32_t>& server_ids) {
+  TM_ASSIGN_OR_RETURN(const std::string uuid,
+                      QueryTargetValue(connection, "SELECT @@GLOBAL.server_uuid"));
+  const Result<Uuid> parsed = Uuid::Parse(uuid);
+  if (parsed.ok() && uuids.contains(*parsed))
+    return Refused(
+        connection,
+        "has the server UUID of an archived server, " + uuid +
+            ": it is that server, or a copy of it that would give out its GTIDs again",
+        "if it is a copy, stop it, remove auto.cnf from its data directory and start it: "
+        "it makes itself a UUID of its own");
+  TM_ASSIGN_OR_RETURN(const std::string id,
+                      QueryTargetValue(connection, "SELECT @@GLOBAL.server_id"));
+  if (!server_ids.contains(static_cast<uint32_t>(std::strtoul(id.c_str(), nullptr, 10))))
+    return OkStatus();
+  return Refused(connection,
+                 "has server_id " + id +
+                     ", which is that of archived transactions: a replica passes over its own",
+                 "SET GLOBAL server_id to a number that no archived server has had");
+}
+
 Result<std::vector<std::string>> UndecidedXaWarnings(Connection& connection) {
   Result<QueryResult> prepared = connection.Query("XA RECOVER");
-  if (!prepared.ok()) return TargetError(prepared.error());
   std::vector<std::string> warnings;
+  // XAER_RMERR is what a login without the right gets.
+  if (!prepared.ok() &&
+      prepared.error().message().find("(MySQL error 1401)") != std::string::npos) {
+    warnings.push_back(
+        "whether XA transactions are prepared and not decided could not be asked: the login lacks "
+        "XA_RECOVER_ADMIN");
+    return warnings;
+  }
+  if (!prepared.ok()) return TargetError(prepared.error());
   if (!prepared->rows.empty())
     warnings.push_back(std::to_string(prepared->rows.size()) +
                        " XA transactions are prepared and not decided at this point; XA RECOVER "

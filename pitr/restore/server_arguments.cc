@@ -82,6 +82,8 @@ std::vector<std::string> ServerInstance::Arguments(Mode mode) const {
   arguments.insert(arguments.end(), options_.options.begin(), options_.options.end());
   if (restoring) {
     AddHeld(arguments);
+    // Not the user's: as the archived server's it would be refused the archived events.
+    arguments.push_back("--server-id=" + std::to_string(server_id_));
     return arguments;
   }
   if (options_.port == 0) arguments.push_back("--skip-networking");
@@ -97,23 +99,33 @@ std::vector<std::string> ServerInstance::Command(Mode mode) const {
   return command;
 }
 
-Status ServerInstance::WriteOptionFile() {
+std::string ServerInstance::OptionFileText() const {
   std::string text =
       "# Written by pitr restore: what the restored server was handed over with. Start it again "
       "with\n#   " +
       options_.mysqld + " --defaults-file=" + path("my.cnf") +
       "\n# The event scheduler is off, so that the events of the restored data do not change it: "
       "turn it on when this\n"
-      "# server takes over.\n[mysqld]\n";
+      "# server takes over.\n";
+  if (SocketIsInTmp())
+    text +=
+        "# The socket is in /tmp, because this directory's path is too long for one. Where /tmp is "
+        "emptied, name another.\n";
+  text += "[mysqld]\n";
   for (const std::string& argument : Arguments(Mode::kHandedOver)) {
     const size_t equals = argument.find('=');
     text += argument.substr(2, equals - 2);
     if (equals != std::string::npos) text += "=" + QuotedOption(argument.substr(equals + 1));
     text += "\n";
   }
+  return text;
+}
+
+Status ServerInstance::WriteOptionFile() {
   TM_RETURN_IF_ERROR(LiftQuarantine());
   in_quarantine_ = false;
-  return WriteSmallFileDurably(files_, path("my.cnf"), text);
+  socket_is_in_my_cnf_ = true;
+  return WriteSmallFileDurably(files_, path(kOptionFile), OptionFileText());
 }
 
 }  // namespace tidemark

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -47,6 +48,18 @@ std::string ExitCodeText(int code) {
   return code == kExitCodeUnknown ? std::string() : " with exit code " + std::to_string(code);
 }
 
+// Ours in /tmp, "" if the socket is not in one.
+std::string SocketDirectory(const std::string& socket) {
+  return socket.starts_with(kSocketDirectory) ? socket.substr(0, socket.rfind('/')) : "";
+}
+
+// A directory that nobody but we can have put anything into.
+bool IsPrivate(const std::string& directory) {
+  struct stat found {};
+  return !directory.empty() && ::lstat(directory.c_str(), &found) == 0 && S_ISDIR(found.st_mode) &&
+         found.st_uid == ::geteuid() && (found.st_mode & 077) == 0;
+}
+
 // True if a server answers on the socket, even if only to refuse.
 bool TakesConnections(const std::string& socket) {
   ConnectionOptions options;
@@ -72,23 +85,24 @@ Result<std::unique_ptr<ServerInstance>> ServerInstance::Claim(FileSystem& files,
 
 Result<std::unique_ptr<ServerInstance>> ServerInstance::Reclaim(FileSystem& files,
                                                                 const ServerOptions& options,
-                                                                uint32_t server_id) {
+                                                                const Earlier& earlier) {
   std::unique_ptr<ServerInstance> server(new ServerInstance(files, options));
   server->options_.directory = Absolute(options.directory);
-  server->server_id_ = server_id;
+  server->server_id_ = earlier.server_id;
   if (!files.IsDirectory(server->directory()))
     return Status(Code::kNotFound, "there is no directory " + server->directory());
   TM_RETURN_IF_ERROR(server->TakeLock());
+  TM_RETURN_IF_ERROR(earlier.still_so());
+  server->Adopt();  // what is to be in my.cnf tells whether it was edited
+  if (server->socket_.empty()) TM_RETURN_IF_ERROR(server->ChooseSocket(earlier.socket));
   if (!files.Exists(server->path(kRestoringMarker))) TM_RETURN_IF_ERROR(server->WriteMarker());
   TM_RETURN_IF_ERROR(server->Quarantine());
-  server->Adopt();
-  if (server->socket_.empty()) TM_RETURN_IF_ERROR(server->ChooseSocket());
   return server;
 }
 
 ServerInstance::~ServerInstance() {
   (void)Stop();
-  if (released_ || socket_directory_.empty()) return;
+  if (socket_is_in_my_cnf_ || socket_directory_.empty()) return;
   std::error_code ignored;
   std::filesystem::remove_all(socket_directory_, ignored);
 }
@@ -152,13 +166,17 @@ void ServerInstance::Adopt() {
   process_ = std::move(running->process);
   mode_ = running->Option("persisted-globals-load") == "OFF" ? Mode::kRestoring : Mode::kHandedOver;
   socket_ = running->Option("socket");
-  if (socket_.starts_with(kSocketDirectory))
-    socket_directory_ = socket_.substr(0, socket_.rfind('/'));
+  socket_directory_ = SocketDirectory(socket_);
 }
 
-Status ServerInstance::ChooseSocket() {
+Status ServerInstance::ChooseSocket(const std::string& earlier) {
   socket_ = path("mysqld.sock");
   if (socket_.size() <= kSocketPathBytesMax) return OkStatus();
+  if (IsPrivate(SocketDirectory(earlier))) {
+    socket_ = earlier;
+    socket_directory_ = SocketDirectory(earlier);
+    return OkStatus();
+  }
   std::string directory = std::string(kSocketDirectory) + "XXXXXX";
   if (::mkdtemp(directory.data()) == nullptr)
     return Status(Code::kIo, std::string("cannot make a directory for the socket in /tmp: ") +
@@ -242,6 +260,10 @@ Status ServerInstance::Launch(Mode mode, const std::vector<std::string>& init_sq
   }
   data_is_lost_ = false;
   log_start_bytes_ = 0;
+  // Of a mysqld that was killed: its pid may be another's by now, and mysqld would believe that one
+  // to have the socket. That none of ours runs is known.
+  if (const std::string stale = socket_ + ".lock"; files_.Exists(stale))
+    TM_RETURN_IF_ERROR(files_.Remove(stale));
   if (files_.Exists(log_path())) {
     TM_ASSIGN_OR_RETURN(const auto log, files_.Open(log_path(), OpenMode::kRead));
     TM_ASSIGN_OR_RETURN(log_start_bytes_, log->Size());
@@ -296,7 +318,9 @@ Status ServerInstance::Alive() const {
 Status ServerInstance::Stop() {
   if (!process_) return OkStatus();
   process_->Signal(SIGTERM);
-  const std::optional<int> code = process_->Wait(kServerStopSecondsMax * 1000);
+  // A large buffer pool takes its time on a slow disk, and all is lost if that is cut short.
+  const std::optional<int> code =
+      WaitWhileItWrites(*process_, std::chrono::seconds(kServerStopSecondsMax));
   process_.reset();  // kills it if it still runs
   // Of one that was adopted we only know that it removes its pid file when all else is done.
   const bool orderly =
@@ -316,7 +340,6 @@ void ServerInstance::Release() {
   TM_CHECK(process_ != nullptr);
   process_->Release();
   process_.reset();
-  released_ = true;
 }
 
 std::string ServerInstance::NewLog() const {

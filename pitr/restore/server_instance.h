@@ -46,8 +46,9 @@ struct ServerOptions {
 };
 
 inline constexpr int kServerStartSecondsMax = 600;
-inline constexpr int kServerStopSecondsMax = 600;
+inline constexpr int kServerStopSecondsMax = 600;  // without a write to the disk
 inline constexpr char kRestoringMarker[] = "RESTORING";
+inline constexpr char kOptionFile[] = "my.cnf";
 
 class ServerInstance {
  public:
@@ -63,10 +64,16 @@ class ServerInstance {
   // Takes a directory back that an earlier run claimed (the caller knows from restore.json), with
   // the mysqld that still runs on it, if one does. Sets marker and quarantine again if they are
   // gone: what was handed over is not to be used again until WriteOptionFile and RemoveMarker.
-  // kLocked if another `pitr` is at work on it.
+  // kLocked if another `pitr` is at work on it. Touches nothing if `still_so`, asked once we have
+  // the lock, says that the directory is not what the caller took it for.
+  struct Earlier {
+    uint32_t server_id = 0;
+    std::string socket = {};
+    std::function<Status()> still_so = [] { return OkStatus(); };
+  };
   static Result<std::unique_ptr<ServerInstance>> Reclaim(FileSystem& files,
                                                          const ServerOptions& options,
-                                                         uint32_t server_id);
+                                                         const Earlier& earlier);
   ~ServerInstance();
   ServerInstance(const ServerInstance&) = delete;
   ServerInstance& operator=(const ServerInstance&) = delete;
@@ -98,6 +105,10 @@ class ServerInstance {
   void Kill();           // where its data is lost anyway
   // my.cnf, for the mode it is handed over in; and ends the quarantine.
   Status WriteOptionFile();
+  // The user's own my.cnf, if there was one that said otherwise; "" if not.
+  std::string KeptOptionFile() const;
+  // The directory's path is too long for a socket's: what stands in my.cnf lies in /tmp.
+  bool SocketIsInTmp() const { return !socket_directory_.empty(); }
   Status RemoveMarker();
   void Release();  // it lives on
 
@@ -116,7 +127,8 @@ class ServerInstance {
   Status ClaimDirectory();
   Status TakeLock();
   Status WriteMarker();
-  Status ChooseSocket();
+  Status ChooseSocket(const std::string& earlier = {});
+  std::string OptionFileText() const;
   void Adopt();
   std::vector<std::string> Arguments(Mode mode) const;  // without program and --no-defaults
   Status Launch(Mode mode, const std::vector<std::string>& init_sql);
@@ -132,9 +144,8 @@ class ServerInstance {
   FileSystem& files_;
   ServerOptions options_;
   std::string socket_;
-  std::string
-      socket_directory_;  // in /tmp, if it had to be; removed unless the server was released
-  bool released_ = false;
+  std::string socket_directory_;      // in /tmp, if it had to be; removed …
+  bool socket_is_in_my_cnf_ = false;  // … unless the server was handed over with it
   uint32_t server_id_ = 0;
   std::unique_ptr<FileLock> lock_;
   bool in_quarantine_ = false;

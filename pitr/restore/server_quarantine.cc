@@ -40,11 +40,18 @@ Status KeepIfNotOurs(FileSystem& files, const std::string& path, const std::stri
 
 }  // namespace
 
+// One that says what we would say is not worth keeping.
 Status ServerInstance::QuarantineOptionFile() {
-  TM_RETURN_IF_ERROR(KeepIfNotOurs(files_, path("my.cnf"), path(kKeptOptionFile)));
-  return WriteSmallFileDurably(files_, path("my.cnf"),
+  const Result<std::string> text = ReadSmallFile(files_, path(kOptionFile), kOptionFileBytesMax);
+  if (!text.ok() || *text != OptionFileText())
+    TM_RETURN_IF_ERROR(KeepIfNotOurs(files_, path(kOptionFile), path(kKeptOptionFile)));
+  return WriteSmallFileDurably(files_, path(kOptionFile),
                                Explained(options_.directory) + "[mysqld]\ndatadir=" +
                                    data_directory() + "\ntidemark-restore-is-not-finished\n");
+}
+
+std::string ServerInstance::KeptOptionFile() const {
+  return files_.Exists(path(kKeptOptionFile)) ? path(kKeptOptionFile) : "";
 }
 
 Status ServerInstance::Quarantine() {

@@ -69,7 +69,7 @@ class Client {
   asio::awaitable<Payloads> AnswerQuery(std::string_view sql);
   asio::awaitable<Result<GtidFacts>> CurrentGtids();
   std::string Register(std::string_view body);
-  asio::awaitable<Status> Dump(std::string_view body);
+  asio::awaitable<Status> Dump(std::string packet);
 
   Admission& admission_;
   ServerState& server_;
@@ -151,7 +151,7 @@ asio::awaitable<Status> Client::ServeCommands() {
     const auto command = static_cast<Command>(packet->empty() ? 0 : packet->front());
     const std::string_view body = std::string_view(*packet).substr(packet->empty() ? 0 : 1);
     if (command == Command::kQuit) co_return Status(Code::kEndOfData, "the client said goodbye");
-    if (command == Command::kBinlogDumpGtid) co_return co_await Dump(body);
+    if (command == Command::kBinlogDumpGtid) co_return co_await Dump(std::move(*packet));
     Payloads answer = co_await Answer(command, body);
     const Status sent = co_await link_.Send(std::move(answer));
     if (!sent.ok()) co_return sent;
@@ -231,8 +231,9 @@ std::string Client::Register(std::string_view body) {
 }
 
 // A connection that has dumped is of no more use, as with a source.
-asio::awaitable<Status> Client::Dump(std::string_view body) {
-  const Result<DumpGtid> request = ParseDumpGtid(AsBytes(body));
+asio::awaitable<Status> Client::Dump(std::string packet) {
+  Result<DumpGtid> request = ParseDumpGtid(AsBytes(packet).subspan(1));
+  packet = std::string();  // a dump is long, and may have begun with a large set
   if (!request.ok()) {
     Payloads refused{MalformedPacket()};
     const Status ignored = co_await link_.Send(std::move(refused));
@@ -247,7 +248,7 @@ asio::awaitable<Status> Client::Dump(std::string_view body) {
   replica.tls = link_.in_tls();
   replica.since_us = SystemClock().WallMicroseconds();
   DumpSession session(server_, link_, *source_);
-  co_await session.Run(*request, session_, std::move(replica));
+  co_await session.Run(std::move(*request), session_, std::move(replica));
   co_return Status(Code::kEndOfData, "the dump is over");
 }
 
@@ -257,7 +258,7 @@ Admission::Admission(ServerState& server, PacketLink::Socket socket)
     : server_(server),
       link_(std::make_shared<PacketLink>(std::move(socket), server.options.limits.stalled_max)) {
   server_.links.insert(link_.get());
-  ++server_.pending_logins;
+  server_.pending_logins.push_back(link_.get());
 }
 
 Admission::~Admission() {
@@ -267,7 +268,7 @@ Admission::~Admission() {
 }
 
 void Admission::SetLoggedIn() {
-  if (std::exchange(pending_, false)) --server_.pending_logins;
+  if (std::exchange(pending_, false)) server_.pending_logins.remove(link_.get());
 }
 
 asio::awaitable<void> ServeClient(std::unique_ptr<Admission> admission) {

@@ -79,6 +79,10 @@ std::set<Uuid> ServersOf(const ArchiveView& view) {
   return servers;
 }
 
+uint64_t LastSegmentOf(const ArchiveView& view) {
+  return view.segments().empty() ? 0 : view.segments().back().header.number;
+}
+
 StreamRange RangeOf(const ServedSource& source, const ReplicaRequest& request) {
   StreamRange range;
   range.exclude = request.executed.Union(source.leave_out);
@@ -98,7 +102,7 @@ struct DumpStream::Impl {
         cursor(*view, RangeOf(served, wanted)),
         whole_events(wanted.server_id),
         packetizer(wanted.sequence),
-        segments_checked(view->segments().size()) {
+        checked_to(LastSegmentOf(*view)) {
     if (request.knows_checksums) checksum = request.first_checksum;
   }
 
@@ -127,7 +131,7 @@ struct DumpStream::Impl {
   WholeEvents whole_events;
   EventPacketizer packetizer;
   ChecksumAlgorithm checksum = ChecksumAlgorithm::kOff;  // of the events that we make
-  size_t segments_checked;
+  uint64_t checked_to;  // number of the last segment that the replica's set was compared with
 
   std::string file;                // of the last Rotate; "": none yet
   std::string format_description;  // of it, as archived
@@ -141,13 +145,13 @@ struct DumpStream::Impl {
 // What has been archived since the replica was checked may begin behind a gap.
 Status DumpStream::Impl::CheckNewSegments() {
   const std::vector<SegmentRecord>& segments = view->segments();
-  bool check = segments_checked == 0 && !segments.empty();
-  // A segment may have gone at the archive's beginning: then some are looked at twice.
-  for (size_t i = std::min(segments_checked, segments.size()); i < segments.size(); ++i) {
-    check = check || !segments[i].header.gap.missing.IsSubsetOf(request.executed);
+  bool check = checked_to == 0 && !segments.empty();
+  for (auto segment = segments.rbegin();
+       segment != segments.rend() && segment->header.number > checked_to; ++segment) {
+    check = check || !segment->header.gap.missing.IsSubsetOf(request.executed);
   }
   if (check) TM_RETURN_IF_ERROR(CheckSets());
-  segments_checked = segments.size();
+  checked_to = std::max(checked_to, LastSegmentOf(*view));
   return OkStatus();
 }
 

@@ -66,9 +66,10 @@ Result<ReplicaRequest> DumpSession::MakeRequest(const DumpGtid& request,
   return wanted;
 }
 
-asio::awaitable<void> DumpSession::Run(const DumpGtid& request, const ServeSession& session,
+asio::awaitable<void> DumpSession::Run(DumpGtid request, const ServeSession& session,
                                        ServedReplica replica) {
   Result<ReplicaRequest> wanted = MakeRequest(request, session);
+  request.gtid_set = std::string();
   replica.server_id = request.server_id;
   // What is no UUID names nobody.
   if (wanted.ok() && wanted->uuid) replica.uuid = wanted->uuid->ToString();
@@ -91,12 +92,31 @@ asio::awaitable<Status> DumpSession::Serve(Result<ReplicaRequest> request) {
   if (!request.ok()) co_return request.error();
   const Status opened = co_await Open(*request);
   if (!opened.ok()) co_return opened;
+  request->executed = {};  // the stream has it
   co_return co_await Stream();
 }
 
-// A replica that was served by the primary may be ahead of the archive for a moment.
 asio::awaitable<Status> DumpSession::Open(const ReplicaRequest& request) {
-  const auto patience = steady_clock::now() + server_.options.limits.archive_behind_max;
+  const ServedReplica& replica = entry_->replica();
+  const std::string who = replica.source + "/" +
+                          (replica.uuid.empty() ? std::to_string(replica.server_id) : replica.uuid);
+  const auto begun = steady_clock::now();
+  const auto waited = server_.ahead.WaitedFor(who, begun);
+  const Status opened =
+      co_await OpenUntil(begun + server_.options.limits.archive_behind_max - waited, request);
+  const auto now = steady_clock::now();
+  const bool left = !link_.open() || entry_->replaced();
+  if (left && ahead_) {
+    server_.ahead.Remember(who, now - begun, now);
+  } else if (!left) {
+    server_.ahead.Forget(who);
+  }
+  co_return opened;
+}
+
+// A replica that was served by the primary may be ahead of the archive for a moment.
+asio::awaitable<Status> DumpSession::OpenUntil(PacketLink::Time patience,
+                                               const ReplicaRequest& request) {
   auto open = [&] { return DumpStream::Open(source_, request); };
   for (;;) {
     growth_seen_ = growth_;
@@ -106,13 +126,15 @@ asio::awaitable<Status> DumpSession::Open(const ReplicaRequest& request) {
       co_return OkStatus();
     }
     const bool wait = MayPass(opened.error());
+    ahead_ = wait;
     while (wait && link_.open() && !entry_->replaced() && !Grown() &&
            steady_clock::now() < patience) {
       co_await link_.WaitUntil(patience);
     }
     if (!link_.open()) co_return link_.why_closed();
     if (entry_->replaced()) co_return Replaced();
-    if (!wait || !Grown()) co_return opened.error();
+    // An archive that grows all the time is looked at again so long only, too.
+    if (!wait || !Grown() || steady_clock::now() >= patience) co_return opened.error();
   }
 }
 

@@ -20,7 +20,7 @@ class DumpSession {
   // All three outlive it.
   DumpSession(ServerState& server, PacketLink& link, const ServedSource& source);
   // `replica`: who it is, as far as it has said. Ends with the connection's last packet written.
-  boost::asio::awaitable<void> Run(const DumpGtid& request, const ServeSession& session,
+  boost::asio::awaitable<void> Run(DumpGtid request, const ServeSession& session,
                                    ServedReplica replica);
 
  private:
@@ -28,6 +28,8 @@ class DumpSession {
   Result<ReplicaRequest> MakeRequest(const DumpGtid& request, const ServeSession& session) const;
   boost::asio::awaitable<Status> Serve(Result<ReplicaRequest> request);
   boost::asio::awaitable<Status> Open(const ReplicaRequest& request);
+  boost::asio::awaitable<Status> OpenUntil(PacketLink::Time patience,
+                                           const ReplicaRequest& request);
   boost::asio::awaitable<Status> Stream();
   boost::asio::awaitable<Status> WriteAndProduce();
   boost::asio::awaitable<Status> WriteAndWait();
@@ -45,6 +47,7 @@ class DumpSession {
   std::optional<LiveDumps::Entry> entry_;
   std::unique_ptr<DumpStream> stream_;
   bool non_blocking_ = false;
+  bool ahead_ = false;  // of the archive, and waited for
   State state_ = State::kMore;
   bool refresh_ = false;  // before the next Produce
   std::string sending_;   // whole packets, but for an event cut by the buffer's size

@@ -18,9 +18,10 @@ namespace tidemark {
 inline constexpr size_t kPacketHeaderSize = 4;
 inline constexpr size_t kPacketPayloadMax = 0xFFFFFF;  // a payload of this size goes on in the next
 // What a client may send us in one packet: no statement, login or GTID set of a replica is longer.
-// (A dump request carries the replica's GTID set: 40 bytes and 16 an interval.)
+// (A dump request carries the replica's GTID set: 40 bytes a UUID and 16 an interval, which become
+// four times as many in memory, and are kept twice.)
 inline constexpr size_t kLoginPacketBytesMax = 64 << 10;
-inline constexpr size_t kCommandPacketBytesMax = 4 << 20;
+inline constexpr size_t kCommandPacketBytesMax = 1 << 20;
 inline constexpr size_t kErrorMessageBytesMax = 511;  // MYSQL_ERRMSG_SIZE less its NUL
 inline constexpr size_t kReportedNameBytesMax = 255;  // host, user, password of a registration
 inline constexpr size_t kBinlogNameBytesMax = 512;    // FN_REFLEN

@@ -1,5 +1,6 @@
 #include "pitr/serve/packet_link.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
@@ -17,6 +18,8 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 constexpr std::chrono::milliseconds kFinishMax{1000};
+// A login packet comes in one step: no copy of a password is left behind by a buffer that grew.
+constexpr size_t kReadStepBytes = kLoginPacketBytesMax;
 constexpr size_t kFinishBytesMax = 8 << 20;  // thrown away, of a peer that goes on talking
 
 std::string NameOf(const PacketLink::Socket& socket) {
@@ -116,10 +119,14 @@ asio::awaitable<Result<std::string>> PacketLink::ReadPacket(Begin begin, size_t 
     co_return Status(Code::kUsage, "a packet of " + std::to_string(header.payload_bytes) +
                                        " bytes is longer than " + std::to_string(bytes_max));
   }
-  std::string payload(header.payload_bytes, '\0');
-  if (payload.empty()) co_return payload;
-  const Status payload_read = co_await ReadExactly(payload.data(), payload.size());
-  if (!payload_read.ok()) co_return payload_read;
+  // A size that is only claimed costs nothing.
+  std::string payload;
+  while (payload.size() < header.payload_bytes) {
+    const size_t had = payload.size();
+    payload.resize(had + std::min<size_t>(header.payload_bytes - had, kReadStepBytes));
+    const Status read = co_await ReadExactly(payload.data() + had, payload.size() - had);
+    if (!read.ok()) co_return read;
+  }
   co_return payload;
 }
 
@@ -166,7 +173,8 @@ asio::awaitable<void> PacketLink::Finish() {
   error_code error;
   socket_.shutdown(Socket::shutdown_send, error);
   if (watched_) {
-    co_await WaitUntil(std::chrono::steady_clock::now() + kFinishMax);
+    const Time end = std::chrono::steady_clock::now() + kFinishMax;
+    while (open()) co_await WaitUntil(end);  // a Wake does not concern us any more
   } else {
     // Beneath TLS, too: what comes is not looked at.
     std::array<char, 4096> thrown_away{};

@@ -28,6 +28,7 @@ using boost::system::error_code;
 
 constexpr size_t kReaderThreadsMin = 4;  // of which some may be waiting for a disk
 constexpr size_t kReaderThreadsMax = 16;
+constexpr std::chrono::seconds kWarnAgain{1};
 constexpr std::chrono::milliseconds kAcceptAgain{100};  // after an error, such as no descriptors
 
 Status CheckOptions(const ServeOptions& options) {
@@ -92,11 +93,14 @@ struct ReplicaServer::Impl {
   void Run();
   asio::awaitable<void> Accept();
   void Admit(tcp::socket socket);
+  void WarnOfCrowd();
   void CloseAll();
 
   ServerState state;
   tcp::acceptor acceptor;
   uint16_t port = 0;
+  uint64_t turned_away = 0;  // since the last warning
+  std::chrono::steady_clock::time_point next_warning;
   std::thread io_thread;
 };
 
@@ -125,11 +129,16 @@ asio::awaitable<void> ReplicaServer::Impl::Accept() {
 
 void ReplicaServer::Impl::Admit(tcp::socket socket) {
   const ServeLimits& limits = state.options.limits;
-  if (state.links.size() >= limits.connections_max ||
-      state.pending_logins >= limits.pending_logins_max) {
-    spdlog::warn("a connection turned away: {} are open, {} of them not logged in",
-                 state.links.size(), state.pending_logins);
+  if (state.links.size() >= limits.connections_max) {
+    WarnOfCrowd();
     return TurnAway(std::move(socket));
+  }
+  // The oldest makes room, or who holds connections open without a word would shut everybody out.
+  if (state.pending_logins.size() >= limits.pending_logins_max) {
+    WarnOfCrowd();
+    PacketLink* oldest = state.pending_logins.front();
+    state.pending_logins.pop_front();
+    oldest->Close(Status(Code::kEndOfData, "too slow a login while too many wait"));
   }
   try {
     auto admission = std::make_unique<Admission>(state, std::move(socket));
@@ -137,6 +146,16 @@ void ReplicaServer::Impl::Admit(tcp::socket socket) {
   } catch (const std::exception& error) {
     spdlog::error("cannot serve a connection: {}", error.what());
   }
+}
+
+// Crowds come by the thousand: one line a second tells.
+void ReplicaServer::Impl::WarnOfCrowd() {
+  ++turned_away;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_warning) return;
+  spdlog::warn("{} connections turned away: {} are open, {} of them not logged in",
+               std::exchange(turned_away, 0), state.links.size(), state.pending_logins.size());
+  next_warning = now + kWarnAgain;
 }
 
 void ReplicaServer::Impl::CloseAll() {

@@ -18,8 +18,9 @@
 
 namespace tidemark {
 
-inline constexpr size_t kServeConnectionsMax = 256;   // more are refused with error 1040
-inline constexpr size_t kServePendingLoginsMax = 64;  // of those, not logged in yet
+inline constexpr size_t kServeConnectionsMax = 256;  // more are refused with error 1040
+// Of those, not logged in yet: one more, and the oldest is closed.
+inline constexpr size_t kServePendingLoginsMax = 64;
 inline constexpr int kLoginSecondsMax = 10;
 inline constexpr int kIdleSecondsMax = 600;     // logged in, no command
 inline constexpr int kStalledSecondsMax = 600;  // a dump whose client takes nothing

@@ -6,6 +6,7 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <chrono>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -14,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "pitr/serve/ahead_replicas.h"
 #include "pitr/serve/live_dumps.h"
 #include "pitr/serve/login.h"
 #include "pitr/serve/packet_link.h"
@@ -58,7 +60,8 @@ struct ServerState {
 
   bool stopping = false;
   std::set<PacketLink*> links;
-  size_t pending_logins = 0;
+  std::list<PacketLink*> pending_logins;  // oldest first
+  AheadReplicas ahead;
   uint32_t last_connection_id = 0;
   std::map<std::string, GtidFacts> gtid_facts;  // by source
 

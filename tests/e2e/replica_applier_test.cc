@@ -15,6 +15,7 @@
 #include <fstream>
 
 #include "pitr/locator.h"
+#include "pitr/restore/restore_channel.h"
 #include "tests/support/archive_builder.h"
 #include "tests/support/mysql_server.h"
 
@@ -403,6 +404,44 @@ TEST_F(ReplicaApplierTest, AChannelLeftBehindIsReplaced) {
   ExpectReached(Apply(plan), plan);
 }
 
+// The applier has read all of its relay log and waits for the rest of a transaction, which nobody
+// will send any more: it would do so for a minute.
+TEST_F(ReplicaApplierTest, InterruptedInsideATransactionItStopsAtOnce) {
+  StartTarget();
+  // The applier is ahead of a relay log that is slow to write, and most events end no transaction.
+  Execute(*target_, "SET GLOBAL sync_relay_log = 1");
+  for (const uint64_t from : {50, 150, 250}) {
+    auto told = std::chrono::steady_clock::now();
+    const Status status = Apply(MakePlanFor({}), [&](const ApplyProgress& progress) {
+      told = std::chrono::steady_clock::now();
+      return progress.transactions_done < from;
+    });
+    EXPECT_EQ(status.code(), Code::kInterrupted) << status.message();
+    EXPECT_LT(std::chrono::steady_clock::now() - told, std::chrono::seconds(20));
+    ExpectNothingLeft();
+  }
+}
+
+// A run that was killed has left the target's worker count changed: its channel tells what it was.
+TEST_F(ReplicaApplierTest, WorkersOfAKilledRunArePutBack) {
+  StartTarget();
+  Execute(*target_, "SET GLOBAL replica_parallel_workers = 9");
+  Execute(*target_,
+          "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = 1, SOURCE_USER = "
+          "'" +
+              ChannelUser("4") + "', SOURCE_AUTO_POSITION = 1 FOR CHANNEL '" + kRestoreChannel +
+              "'");
+  const Plan plan = MakePlanFor({});
+  ExpectReached(Apply(plan), plan);
+}
+
+TEST_F(ReplicaApplierTest, OfTwoAtOnceOneLoses) {
+  StartTarget();
+  Execute(*target_, std::string("DO GET_LOCK('") + kRestoreChannel + "', 0)");
+  EXPECT_EQ(Apply(MakePlanFor({})).code(), Code::kLocked);
+  EXPECT_TRUE(Executed(*target_).empty());
+}
+
 TEST_F(ReplicaApplierTest, ATargetThatDiesIsNamedByWhoWatchesIt) {
   StartTarget();
   const Status status = Apply(MakePlanFor({}), [&](const ApplyProgress& progress) {
@@ -416,7 +455,7 @@ TEST_F(ReplicaApplierTest, ATargetThatDiesIsNamedByWhoWatchesIt) {
 TEST_F(ReplicaApplierTest, ATargetWithAnArchivedServerIdIsRefused) {
   StartTarget({}, Scene::kPrimaryId);
   const Status status = Apply(MakePlanFor({}));
-  EXPECT_EQ(status.code(), Code::kSourceRefused) << status.message();
+  EXPECT_EQ(status.code(), Code::kTargetRefused) << status.message();
   EXPECT_THAT(status.message(), HasSubstr(std::to_string(Scene::kPrimaryId)));
   EXPECT_TRUE(Executed(*target_).empty());
   ExpectNothingLeft();

@@ -243,6 +243,22 @@ class RestoreTest : public ::testing::Test {
     options.password = password;
     return testing::Connection::Open(options);
   }
+  // Between our look at a finished restore and our lock, another `pitr` has done something with it.
+  void ExpectNotTakenBackBehindAnothersBack(RestoreOptions options) {
+    options.resume = true;
+    options.point = At(Edge::kThrough, scene_.counter[1]);
+    const std::string state = options.target.directory + "/restore.json";
+    const auto receipt = Restore(options, [&](const RestoreProgress& at) {
+      if (at.phase != RestorePhase::kProvision) return true;
+      auto json = nlohmann::json::parse(testing::ReadWholeFile(state));
+      json["runs"] = json["runs"].get<uint64_t>() + 1;
+      std::ofstream(state) << json;
+      return true;
+    });
+    ASSERT_FALSE(receipt.ok());
+    EXPECT_EQ(receipt.error().code(), Code::kLocked) << receipt.error().message();
+    EXPECT_FALSE(fs::exists(options.target.directory + "/RESTORING"));
+  }
   // Failed, with words on what becomes of it; nothing of it is running or usable.
   void ExpectUnusable(const Result<Receipt>& result, Code code, const std::string& directory,
                       const std::string& fate = "the same command begins there anew") {
@@ -411,14 +427,37 @@ TEST_F(RestoreTest, CompressedDumpAndDeepDirectoryAndPort) {
   options.dump_path = gz;
   options.target.directory = directory_.Path(std::string(120, 'd') + "/with space");
   options.target.mysqld_options = {"--innodb-buffer-pool-size=64M", "--performance-schema=OFF"};
+  options.keep_running = false;
   const auto receipt = Restore(options);
   ASSERT_OK(receipt);
   EXPECT_LE(receipt->socket.size(), 107u);
   socket_directory_ = fs::path(receipt->socket).parent_path();
-  auto server = Connect(*receipt);
+  // It was stopped, and can be started with its my.cnf, which names that socket.
+  EXPECT_EQ(receipt->mysqld_pid, 0);
+  EXPECT_TRUE(fs::is_directory(socket_directory_));
+  EXPECT_THAT(receipt->warnings, ::testing::Contains(HasSubstr("socket is in /tmp")));
+  // A command that names no options has those that the server was made with.
+  options.resume = options.keep_running = true;
+  options.point = At(Edge::kThrough, scene_.counter[0]);
+  options.target.mysqld_options.clear();
+  const auto further = Restore(options);
+  ASSERT_OK(further);
+  EXPECT_EQ(further->socket, receipt->socket);
+  EXPECT_FALSE(fs::exists(options.target.directory + "/my.cnf.kept"));
+  auto server = Connect(*further);
   ASSERT_OK(server);
   EXPECT_EQ(*(*server)->QueryValue("SELECT @@innodb_buffer_pool_size"), std::to_string(64 << 20));
-  EXPECT_EQ(Scene::Checksums(**server), scene_.checksums);
+  EXPECT_EQ(*(*server)->QueryValue("SELECT n FROM shop.c WHERE id = 1"), "1000");
+}
+
+TEST_F(RestoreTest, OptionsThatTheServerDoesNotKnowTouchNothing) {
+  RestoreOptions options = Options(At(Edge::kThrough, scene_.counter[0]));
+  options.target.mysqld_options = {"--innodb-bufer-pool-size=64M"};
+  const auto receipt = Restore(options);
+  ASSERT_FALSE(receipt.ok());
+  EXPECT_EQ(receipt.error().code(), Code::kTargetRefused);
+  EXPECT_THAT(receipt.error().message(), HasSubstr("innodb-bufer-pool-size"));
+  EXPECT_FALSE(fs::exists(options.target.directory));
 }
 
 TEST_F(RestoreTest, DirectoryThatHoldsSomethingIsLeftAlone) {
@@ -476,6 +515,7 @@ TEST_F(RestoreTest, InterruptedInAnyPhaseIsGoneOnWithByTheSameCommand) {
     const auto once_more = Restore(options);
     ASSERT_OK(once_more);
     EXPECT_THAT(once_more->warnings, ::testing::Contains(HasSubstr("was done already")));
+    if (phase == RestorePhase::kAssert) ExpectNotTakenBackBehindAnothersBack(options);
   }
 }
 
@@ -569,6 +609,34 @@ TEST_F(RunningTargetTest, IsBroughtToTheTargetAndThenFurther) {
 TEST_F(RunningTargetTest, ThatDoesNotFitIsRefused) {
   ExpectRefused(ToTarget(Target()), "it lacks");
   Load();
+  RestoreOptions elsewhere = ToTarget(Target());
+  elsewhere.serve_address = "192.0.2.1";  // RFC 5737: nobody's
+  EXPECT_EQ(Restore(elsewhere).error().code(), Code::kUsage);
+  ASSERT_OK(
+      target_->Execute("SET sql_log_bin = 0; CREATE USER few@localhost; GRANT REPLICATION CLIENT, "
+                       "REPLICATION_SLAVE_ADMIN ON *.* TO few@localhost; SET sql_log_bin = 1"));
+  RestoreOptions few = ToTarget(At(Edge::kThrough, scene_.counter[0]));
+  few.target.connection.user = "few";
+  ExpectRefused(few, "RELOAD");
+  ASSERT_OK(
+      target_->Execute("SET sql_log_bin = 0; GRANT RELOAD ON *.* TO few@localhost; SET "
+                       "sql_log_bin = 1"));
+  few.workers = 3;
+  ExpectRefused(few, "SYSTEM_VARIABLES_ADMIN");
+  few.workers = 0;
+  const std::string own_id = *target_->QueryValue("SELECT @@server_id");
+  ASSERT_OK(target_->Execute("SET GLOBAL server_id = " + scene_.Value("SELECT @@server_id")));
+  ExpectRefused(few, "server_id");
+  ASSERT_OK(target_->Execute("SET GLOBAL server_id = " + own_id));
+  RestoreOptions source = few;
+  source.target.connection.user = "root";
+  source.target.connection.socket = scene_.source->socket();
+  source.dump_path.clear();
+  source.point = Target();
+  ExpectRefused(source, "server UUID of an archived server");
+  const auto enough = Restore(few);  // cannot ask for XA transactions, and says so
+  ASSERT_OK(enough);
+  EXPECT_THAT(enough->warnings, ::testing::Contains(HasSubstr("XA_RECOVER_ADMIN")));
   ASSERT_OK(target_->Execute("CREATE DATABASE mine"));
   ExpectRefused(ToTarget(Target()), "the source never had");
   ASSERT_OK(target_->Execute("SET GLOBAL super_read_only = ON"));

@@ -50,7 +50,7 @@ class ServerInstanceTest : public ::testing::Test {
     return server_->Initialize(Always);
   }
   Status Reclaim() {
-    TM_ASSIGN_OR_RETURN(server_, ServerInstance::Reclaim(PosixFileSystem(), options_, 77));
+    TM_ASSIGN_OR_RETURN(server_, ServerInstance::Reclaim(PosixFileSystem(), options_, earlier_));
     return OkStatus();
   }
   std::unique_ptr<Connection> Connect(const std::string& user = "root") {
@@ -86,6 +86,7 @@ class ServerInstanceTest : public ::testing::Test {
 
   TempDir directory_{"tidemark-instance"};
   ServerOptions options_;
+  ServerInstance::Earlier earlier_{.server_id = 77};
   std::unique_ptr<ServerInstance> server_;
 };
 
@@ -175,7 +176,7 @@ TEST_F(ServerInstanceTest, OutlivesItsKilledStarterAndIsFoundAgain) {
   }
   char ok = 0;
   ASSERT_EQ(::read(ready[0], &ok, 1), 1);
-  const auto beside = ServerInstance::Reclaim(PosixFileSystem(), options_, 1);
+  const auto beside = ServerInstance::Reclaim(PosixFileSystem(), options_, {});
   ::kill(starter, SIGKILL);
   ::waitpid(starter, nullptr, 0);
   ::close(ready[0]);
@@ -213,6 +214,10 @@ TEST_F(ServerInstanceTest, AStalePidFileMeansNobody) {
   std::ofstream(Path("mysqld.pid")) << ::getpid() << "\n";
   ASSERT_OK(Reclaim());
   EXPECT_EQ(server_->pid(), 0);
+  // Nor does the lock of its socket keep the next one from it.
+  std::ofstream(Path("mysqld.sock.lock")) << ::getpid() << "\n";
+  ASSERT_OK(server_->Start(Mode::kRestoring, Always));
+  EXPECT_NE(server_->pid(), 0);
 }
 
 TEST_F(ServerInstanceTest, KilledWithoutRedoLogIsSaidToBeLost) {
@@ -279,15 +284,18 @@ TEST_F(ServerInstanceTest, IsDurableWhenHandedOver) {
   ASSERT_OK(server_->RemoveMarker());
   EXPECT_THAT(ReadWholeFile(Persisted()), HasSubstr("max_connections"));
   const pid_t pid = server_->pid();
+  const uint32_t server_id = server_->server_id();
   server_->Release();
   server_.reset();
   EXPECT_EQ(::kill(pid, 0), 0);
 
   // Taken back, to bring it further: in quarantine again, and started anew in the other mode.
+  earlier_.server_id = server_id;
   ASSERT_OK(Reclaim());
   EXPECT_EQ(server_->pid(), pid);
   EXPECT_TRUE(fs::exists(Path("RESTORING")));
   EXPECT_THAT(ReadWholeFile(Path("my.cnf")), HasSubstr("not-finished"));
+  EXPECT_EQ(server_->KeptOptionFile(), "") << "nobody edited it";
   ASSERT_OK(server_->Start(Mode::kRestoring, Always));
   EXPECT_NE(server_->pid(), pid);
   EXPECT_THAT(ReadWholeFile(Persisted()), StartsWith("# tidemark"));
@@ -298,11 +306,19 @@ TEST_F(ServerInstanceTest, OnlyOneGetsADirectory) {
   ASSERT_TRUE(first.ok());
   EXPECT_EQ(ServerInstance::Claim(PosixFileSystem(), options_).error().code(),
             Code::kTargetRefused);
-  EXPECT_EQ(ServerInstance::Reclaim(PosixFileSystem(), options_, 1).error().code(), Code::kLocked);
+  EXPECT_EQ(ServerInstance::Reclaim(PosixFileSystem(), options_, {}).error().code(), Code::kLocked);
   first->reset();
+  fs::remove(Path("RESTORING"));
+  // What was looked at is another's by now: not touched.
+  const ServerInstance::Earlier changed{
+      .still_so = [] { return Status(Code::kTargetRefused, "changed"); }};
+  EXPECT_EQ(ServerInstance::Reclaim(PosixFileSystem(), options_, changed).error().message(),
+            "changed");
+  EXPECT_FALSE(fs::exists(Path("RESTORING")));
+  std::ofstream(Path("RESTORING")) << "";
   EXPECT_EQ(ServerInstance::CheckDirectory(PosixFileSystem(), options_.directory).code(),
             Code::kTargetRefused);
-  EXPECT_TRUE(ServerInstance::Reclaim(PosixFileSystem(), options_, 1).ok());
+  EXPECT_TRUE(ServerInstance::Reclaim(PosixFileSystem(), options_, {}).ok());
   // One that was killed before it could set the marker has left nothing.
   for (const char* name : {"RESTORING", "my.cnf"}) fs::remove(Path(name));
   EXPECT_TRUE(ServerInstance::Claim(PosixFileSystem(), options_).ok());

@@ -138,6 +138,7 @@ struct Progress::State {
   bool terminal = false;
   bool silent = false;
   bool printed = false;
+  std::optional<uint64_t> first;  // what was done before we began
   Time::time_point begun = Time::now();
   Time::time_point last{};
 
@@ -159,12 +160,14 @@ Progress::~Progress() { Finish(); }
 
 void Progress::Update(uint64_t done, uint64_t total) {
   const auto now = State::Time::now();
+  if (!state_->first) state_->first = done;
   const auto pause =
       state_->terminal ? std::chrono::milliseconds(100) : std::chrono::milliseconds(5000);
   if (state_->silent || now - state_->last < pause) return;
   state_->last = now;
   const double seconds = std::chrono::duration<double>(now - state_->begun).count();
-  const double rate = static_cast<double>(done) / std::max(seconds, 1e-3);
+  const double rate =
+      static_cast<double>(done - std::min(done, *state_->first)) / std::max(seconds, 1e-3);
   const bool bytes = state_->unit == "bytes";
   std::string line =
       state_->what + ": " + (bytes || total == 0 ? state_->Amount(done) : FormatCount(done));

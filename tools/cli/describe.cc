@@ -61,29 +61,49 @@ std::string DescribeBase(const PreparedRestore& prepared) {
 }
 
 std::string DescribeRate(const Rate& rate) {
-  return fmt::format("{}/s", FormatBytes(static_cast<uint64_t>(rate.bytes_per_second)));
+  return fmt::format("{}/s {}", FormatBytes(static_cast<uint64_t>(rate.bytes_per_second)),
+                     rate.measured_us == 0
+                         ? "on the reference machine"
+                         : "measured here " + FormatTime(rate.measured_us).substr(0, 10));
 }
 
-std::string DescribeOrigin(const Rate& rate) {
-  return rate.measured_us == 0 ? "the reference machine's"
-                               : "measured here " + FormatTime(rate.measured_us).substr(0, 10);
-}
+// "about WHOLE: a + b + c", of which there is always one; what is nothing is not told.
+class Sum {
+ public:
+  void Add(bool is_something, const std::string& what) {
+    if (is_something) parts_ += (parts_.empty() ? "" : " + ") + what;
+  }
+  void Print(const char* name, const std::string& about, const std::string& tail = {}) const {
+    fmt::print("{:<15} {}{}{}{}\n", name, about, parts_.empty() ? "" : ": ", parts_, tail);
+  }
 
-void PrintTime(const TimeEstimate& time) {
-  fmt::print("time            about {}", FormatDuration(time.seconds()));
-  if (time.load_seconds > 0)
-    fmt::print("; loading {} at {} ({})", FormatDuration(time.load_seconds),
-               DescribeRate(time.load), DescribeOrigin(time.load));
-  fmt::print("; applying {} at {} by {} ({})\n", FormatDuration(time.apply_seconds),
-             DescribeRate(time.apply), ApplierKindName(time.applier), DescribeOrigin(time.apply));
+ private:
+  std::string parts_;
+};
+
+void PrintTime(const TimeEstimate& time, bool goes_on) {
+  Sum sum;
+  sum.Add(time.provision_seconds > 0, "server " + FormatDuration(time.provision_seconds));
+  sum.Add(time.load_seconds > 0, fmt::format("loading {} ({})", FormatDuration(time.load_seconds),
+                                             DescribeRate(time.load)));
+  sum.Add(time.apply_seconds > 0,
+          fmt::format("applying {} ({}, {})", FormatDuration(time.apply_seconds),
+                      ApplierKindName(time.applier), DescribeRate(time.apply)));
+  sum.Print("time", (goes_on ? "at most " : "about ") + FormatDuration(time.seconds()));
 }
 
 void PrintDisk(const DiskEstimate& disk) {
-  fmt::print("disk            about {}: dump {} + binlog {} + relay log {} + server {}",
-             FormatBytes(disk.bytes()), FormatBytes(disk.dump_bytes), FormatBytes(disk.raw_bytes),
-             FormatBytes(disk.relay_log_bytes), FormatBytes(disk.fixed_bytes));
-  if (disk.free_bytes) fmt::print("; {} free", FormatBytes(*disk.free_bytes));
-  fmt::print("\n");
+  Sum sum;
+  const auto add = [&sum](const char* what, uint64_t bytes) {
+    sum.Add(bytes > 0, std::string(what) + " " + FormatBytes(bytes));
+  };
+  add("dump", disk.dump_bytes);
+  add("changes", disk.raw_bytes);
+  add("relay log", disk.relay_log_bytes);
+  add("the target's binlog", disk.binlog_bytes);
+  add("server", disk.fixed_bytes);
+  sum.Print("disk", "about " + FormatBytes(disk.bytes()),
+            disk.free_bytes ? "; " + FormatBytes(*disk.free_bytes) + " free" : "");
 }
 
 void PrintPlan(const PlanReport& report) {
@@ -103,12 +123,16 @@ void PrintPlan(const PlanReport& report) {
   fmt::print("end set         {}\n", ShortSet(plan.end_set));
   fmt::print("to read         {}, {} of binlog\n", Counted(plan.segments.size(), "segment"),
              FormatBytes(plan.raw_bytes));
-  PrintTime(report.time);
-  PrintDisk(report.prepared.disk);
-  if (report.prepared.finished)
+  const bool goes_on = report.prepared.found && !report.prepared.loads_base;
+  if (report.prepared.finished) {
     fmt::print("done            this restore is finished: it would touch nothing\n");
-  else if (report.prepared.found)
-    fmt::print("goes on         with what an earlier run left\n");
+  } else {
+    PrintTime(report.time, goes_on);
+    PrintDisk(report.prepared.disk);
+    if (report.prepared.found)
+      fmt::print("goes on         {}\n", goes_on ? "from where an earlier run ended"
+                                                 : "in the directory of an earlier run, anew");
+  }
   for (const std::string& warning : plan.warnings) fmt::print("WARNING         {}\n", warning);
   for (const Status& blocker : report.prepared.blockers)
     fmt::print("BLOCKER         {}\n", blocker.message());

@@ -2,7 +2,7 @@
 // it.
 #include <fmt/format.h>
 
-#include "pitr/locator.h"
+#include "pitr/place.h"
 #include "tools/cli/command.h"
 #include "tools/cli/describe.h"
 
@@ -13,40 +13,23 @@ struct Options {
   std::string gtid, time, position;
 };
 
-Result<Neighbourhood> Around(Locator& locator, Located found) {
-  Neighbourhood around;
-  TM_ASSIGN_OR_RETURN(around.previous, locator.Previous(found));
-  TM_ASSIGN_OR_RETURN(around.next, locator.Next(found));
-  around.found = std::move(found);
-  return around;
-}
-
-Result<Neighbourhood> Find(Locator& locator, const Options& options) {
+Result<Place> Parse(const Options& options) {
   if (!options.gtid.empty()) {
     TM_ASSIGN_OR_RETURN(Gtid gtid, Gtid::Parse(options.gtid));
-    return locator.FindGtidWithNeighbours(gtid);
+    return Place(std::move(gtid));
   }
-  std::optional<Located> found;
   if (!options.time.empty()) {
-    TM_ASSIGN_OR_RETURN(int64_t time_us, ParseTime(options.time));
-    TM_ASSIGN_OR_RETURN(found, locator.FindFirstPast(time_us - 1));
-    if (!found)
-      return Status(Code::kNotFound,
-                    "nothing in the archive was committed at or after " + options.time,
-                    "pitr status shows up to when the archive reaches");
-  } else {
-    const size_t colon = options.position.rfind(':');
-    uint64_t position = 0;
-    if (colon == std::string::npos ||
-        !CLI::detail::lexical_cast(options.position.substr(colon + 1), position))
-      return Status(Code::kUsage, "'" + options.position + "' is not FILE:POSITION",
-                    "for example binlog.000042:1234");
-    TM_ASSIGN_OR_RETURN(found, locator.FindPosition(options.position.substr(0, colon), position));
-    if (!found)
-      return Status(Code::kNotFound, "the archive has no transaction at " + options.position,
-                    "pitr segments lists the source files");
+    TM_ASSIGN_OR_RETURN(const int64_t time_us, ParseTime(options.time));
+    return Place(CommittedFrom{time_us});
   }
-  return Around(locator, std::move(*found));
+  const size_t colon = options.position.rfind(':');
+  FilePosition at;
+  if (colon == std::string::npos ||
+      !CLI::detail::lexical_cast(options.position.substr(colon + 1), at.position))
+    return Status(Code::kUsage, "'" + options.position + "' is not FILE:POSITION",
+                  "for example binlog.000042:1234");
+  at.file = options.position.substr(0, colon);
+  return Place(std::move(at));
 }
 
 }  // namespace
@@ -69,9 +52,9 @@ void AddLocate(CLI::App& app, Context& context, Action* action) {
   command->callback([&context, action, options] {
     *action = [&context, options]() -> Status {
       TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
+      TM_ASSIGN_OR_RETURN(const Place place, Parse(*options));
       Locator locator(*view);
-      TM_ASSIGN_OR_RETURN(Neighbourhood around, Find(locator, *options));
-      TM_RETURN_IF_ERROR(locator.ReadDetails(&around.found));
+      TM_ASSIGN_OR_RETURN(const Neighbourhood around, FindPlace(locator, place));
       if (context.json) {
         PrintJson(ToJson(around));
         return OkStatus();

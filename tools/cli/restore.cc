@@ -23,6 +23,7 @@ struct Options {
   RestoreOptions restore;
   bool dry_run = false;
   bool stop_server = false;
+  CLI::Option* serve_address = nullptr;
 };
 
 Status Fill(Options* options) {
@@ -43,6 +44,9 @@ Status Fill(Options* options) {
   if (restore.target.directory.empty() && !options->dry_run)
     return Status(Code::kUsage, "no target is named",
                   "--into DIR makes a new server; --socket or --host names a running one");
+  if (options->serve_address->count() > 0)
+    return Status(Code::kUsage, "--serve-address is for a running target",
+                  "a new server is on this machine, and needs none");
   // A directory may hold one already.
   if (restore.dump_path.empty() && restore.target.directory.empty())
     return Status(Code::kUsage, "a new server needs a base backup", "--dump FILE");
@@ -93,8 +97,11 @@ void PrintReceipt(const Receipt& receipt, const std::string& asked_path) {
   fmt::print("last included   {}\n", DescribeOptional(receipt.plan.boundary.last_included, "none"));
   fmt::print("first excluded  {}\n",
              DescribeOptional(receipt.plan.boundary.first_excluded, "none: the archive's end"));
-  fmt::print("applied         {} by {}{}\n", Counted(receipt.plan.transactions, "transaction"),
-             receipt.applier, receipt.runs > 1 ? fmt::format(", in {} runs", receipt.runs) : "");
+  if (receipt.touched_nothing)
+    fmt::print("applied         nothing: this restore was done already\n");
+  else
+    fmt::print("applied         {} by {}{}\n", Counted(receipt.plan.transactions, "transaction"),
+               receipt.applier, receipt.runs > 1 ? fmt::format(", in {} runs", receipt.runs) : "");
   for (const std::string& line : DescribeSurgery(receipt.plan.surgery))
     fmt::print("surgery         {}\n", line);
   fmt::print("gtid_executed   {}\n", ShortSet(receipt.gtid_executed));
@@ -103,8 +110,9 @@ void PrintReceipt(const Receipt& receipt, const std::string& asked_path) {
                                          : "NOT AS PLANNED: " + ShortSet(receipt.plan.end_set));
   for (const std::string& warning : receipt.warnings) fmt::print("WARNING         {}\n", warning);
   if (!receipt.socket.empty() && receipt.mysqld_pid != 0)
-    fmt::print("server          MySQL {} runs (pid {}): mysql --socket={}\n",
-               receipt.server_version, receipt.mysqld_pid, receipt.socket);
+    fmt::print("server          {}runs (pid {}): mysql --socket={}\n",
+               receipt.server_version.empty() ? "" : "MySQL " + receipt.server_version + " ",
+               receipt.mysqld_pid, receipt.socket);
   else if (receipt.provisioned)
     fmt::print("server          stopped; to start it: {}\n", fmt::join(receipt.start_command, " "));
   if (receipt.provisioned) fmt::print("receipt         {}\n", ReceiptPath(receipt, asked_path));
@@ -186,10 +194,10 @@ void AddRestore(CLI::App& app, Context& context, Action* action) {
   auto* running = command->add_option_group(
       "running target", "Instead of --into: a running server that has the base loaded");
   options->connection.AddTo(*running);
-  running
-      ->add_option("--serve-address", options->restore.serve_address,
-                   "our address that the target replicates from, if it is another machine's")
-      ->type_name("ADDRESS");
+  options->serve_address = running->add_option(
+      "--serve-address", options->restore.serve_address,
+      "our address that the target replicates from, if it is another machine's");
+  options->serve_address->type_name("ADDRESS");
   command->callback([&context, action, options] {
     *action = [&context, options] { return Run(context, *options); };
   });

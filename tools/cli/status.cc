@@ -1,61 +1,16 @@
 // pitr status: what the archive has of each source, up to when, and whether anything is missing.
 #include <fmt/format.h>
 
+#include "pitr/source_summary.h"
 #include "tools/cli/command.h"
 
 namespace tidemark::cli {
 namespace {
 
-// What the daemon says of itself; empty if no daemon holds the archive (its last words would be
-// stale).
-Json DaemonState(ArchiveDirectory& archive, const std::string& source) {
-  if (archive.files().LockHolder(JoinPath(archive.root(), "LOCK")) == 0) return nullptr;
-  const std::string path = JoinPath(JoinPath(archive.root(), source), "daemon.json");
-  Result<std::string> text = ReadSmallFile(archive.files(), path, 1 << 20);
-  if (!text.ok()) return nullptr;
-  Json state = Json::parse(*text, nullptr, false);
-  if (!state.is_object()) return nullptr;
-  // Of no use to anybody who compares two answers of the same archive.
-  state.erase("connections");
-  state.erase("pid");
-  return state;
-}
-
 // Two digits, as far as they are of use: "9.6 %", "40 %", "108 %".
 std::string Percent(uint64_t part, uint64_t whole) {
   const double percent = 100.0 * static_cast<double>(part) / static_cast<double>(whole);
   return fmt::format("{:.{}f} %", percent, percent < 9.95 ? 1 : 0);
-}
-
-Json SourceStatus(ArchiveView& view) {
-  const Coverage coverage = view.ComputeCoverage();
-  uint64_t transactions = 0, raw = 0, stored = 0;
-  const SegmentRecord* first = nullptr;
-  const SegmentRecord* last = nullptr;
-  for (const SegmentRecord& segment : view.segments()) {
-    transactions += segment.transactions;
-    raw += segment.raw_bytes;
-    stored += segment.stored_bytes;
-    if (segment.transactions == 0) continue;
-    if (first == nullptr) first = &segment;
-    last = &segment;
-  }
-  Json json = {{"source", view.source()},
-               {"transactions", transactions},
-               {"segments", view.segments().size()},
-               {"raw_bytes", raw},
-               {"stored_bytes", stored}};
-  AddTime(&json, "first_commit", first != nullptr ? first->first_commit_us : 0);
-  AddTime(&json, "last_commit", last != nullptr ? last->last_commit_us : 0);
-  json["coverage"] = ToJson(coverage);
-  if (!view.segments().empty()) {
-    const SegmentHeader& header = view.segments().back().header;
-    json["server_uuid"] = header.server_uuid.ToString();
-    json["source_file"] = header.source_file;
-    json["source_position"] =
-        header.source_start + view.segments().back().raw_bytes - header.prefix_bytes;
-  }
-  return json;
 }
 
 void PrintReplicas(const Json& replicas) {
@@ -106,9 +61,7 @@ Status Run(const Context& context) {
   Json sources = Json::array();
   for (const std::string& name : names) {
     TM_ASSIGN_OR_RETURN(auto view, ArchiveView::Open(PosixFileSystem(), path, name));
-    Json json = SourceStatus(*view);
-    json["daemon"] = DaemonState(archive, view->source());
-    sources.push_back(std::move(json));
+    sources.push_back(ToJson(Summarize(*view), ReadLiveState(archive, view->source())));
   }
   if (context.json) {
     PrintJson({{"archive", path}, {"sources", sources}});

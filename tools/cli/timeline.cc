@@ -1,9 +1,8 @@
 // pitr timeline: the archive's history in order: where it begins, DDL, oversized transactions,
 // gaps, where it ends. This is where a DBA finds the DROP.
-#include <fmt/format.h>
+#include "pitr/timeline.h"
 
-#include <algorithm>
-#include <limits>
+#include <fmt/format.h>
 
 #include "tools/cli/command.h"
 
@@ -27,53 +26,16 @@ std::string OneLine(const std::string& statement, size_t columns) {
   return line;
 }
 
-Json Entry(int64_t time_us, const char* kind, const Gtid& gtid) {
-  Json entry;
-  AddTime(&entry, "time", time_us);
-  entry["kind"] = kind;
-  entry["gtid"] = gtid.ToString();
-  return entry;
-}
-
-Result<Json> Collect(ArchiveView& view, const Options& options) {
-  int64_t from_us = std::numeric_limits<int64_t>::min(),
-          to_us = std::numeric_limits<int64_t>::max();
+Result<TimelineRange> Range(const Options& options) {
+  TimelineRange range;
+  range.ddl_max = options.limit;
   if (!options.from.empty()) {
-    TM_ASSIGN_OR_RETURN(from_us, ParseTime(options.from));
+    TM_ASSIGN_OR_RETURN(range.from_us, ParseTime(options.from));
   }
   if (!options.to.empty()) {
-    TM_ASSIGN_OR_RETURN(to_us, ParseTime(options.to));
+    TM_ASSIGN_OR_RETURN(range.to_us, ParseTime(options.to));
   }
-  std::vector<std::pair<int64_t, Json>> entries;
-  TM_ASSIGN_OR_RETURN(auto ddl, view.index().ListDdl(view.source(), from_us, to_us, options.limit));
-  for (const IndexedDdl& found : ddl) {
-    Json entry = Entry(found.record.commit_us, "ddl", found.record.gtid);
-    entry["schema"] = found.record.schema;
-    entry["statement"] = found.record.statement;
-    entries.emplace_back(found.record.commit_us, std::move(entry));
-  }
-  TM_ASSIGN_OR_RETURN(auto oversize, view.index().ListOversize(view.source()));
-  for (const IndexedOversize& found : oversize) {
-    if (found.record.commit_us < from_us || found.record.commit_us > to_us) continue;
-    Json entry = Entry(found.record.commit_us, "large-transaction", found.record.gtid);
-    entry["bytes"] = found.record.raw_end - found.record.raw_begin;
-    entries.emplace_back(found.record.commit_us, std::move(entry));
-  }
-  for (const GapRecord& gap : view.ComputeCoverage().gaps) {
-    Json entry;
-    AddTime(&entry, "time", gap.noticed_us);
-    entry.update({{"kind", "gap"}, {"missing", gap.missing.ToString()}, {"reason", gap.reason}});
-    entries.emplace_back(gap.noticed_us, std::move(entry));
-  }
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  Json list = Json::array();
-  for (auto& [time_us, entry] : entries) list.push_back(std::move(entry));
-  Json json = {{"source", view.source()},
-               {"coverage", ToJson(view.ComputeCoverage())},
-               {"entries", std::move(list)}};
-  json["truncated"] = ddl.size() == options.limit;
-  return json;
+  return range;
 }
 
 void Print(const Json& json, const Options& options) {
@@ -113,7 +75,9 @@ void AddTimeline(CLI::App& app, Context& context, Action* action) {
   command->callback([&context, action, options] {
     *action = [&context, options]() -> Status {
       TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
-      TM_ASSIGN_OR_RETURN(Json json, Collect(*view, *options));
+      TM_ASSIGN_OR_RETURN(const TimelineRange range, Range(*options));
+      TM_ASSIGN_OR_RETURN(const Timeline timeline, MakeTimeline(*view, range));
+      const Json json = ToJson(timeline);
       if (context.json)
         PrintJson(json);
       else

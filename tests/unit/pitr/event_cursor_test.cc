@@ -259,6 +259,46 @@ TEST(EventCursor, SegmentThatIsRemovedWhileItIsReadIsAnError) {
   EXPECT_THAT(follower.status.message(), HasSubstr("segment 1"));
 }
 
+// Four segments of ten transactions; the cursor has read the first when `removed` go.
+Status ReadOnAfterRemoval(StreamRange range, const std::vector<uint64_t>& removed,
+                          GtidSet* missing) {
+  History history;
+  history.BeginFile("binlog.000001");
+  history.AddMany(10);
+  history.builder.Continue();
+  auto view = LiveView(&history);
+  EventCursor cursor(*view, std::move(range));
+  Follower follower;
+  follower.TakeAll(cursor);
+  for (int i = 0; i < 3; ++i) {
+    history.AddMany(10);
+    history.builder.Continue();
+  }
+  *missing = BuilderSet(11, 10 + 10 * static_cast<int64_t>(removed.size() - 1));
+  for (uint64_t number : removed) {
+    EXPECT_TRUE(history.builder.index().DropSegment("main", number).ok());
+  }
+  EXPECT_TRUE(view->Refresh().ok());
+  while (follower.Take(cursor)) continue;
+  return follower.status;
+}
+
+TEST(EventCursor, SegmentsThatAreRemovedBeforeTheyAreReadAreAnError) {
+  GtidSet missing;
+  for (const std::vector<uint64_t>& removed :
+       {std::vector<uint64_t>{1, 2}, std::vector<uint64_t>{1, 2, 3}}) {
+    const Status status = ReadOnAfterRemoval({}, removed, &missing);
+    EXPECT_EQ(status.code(), Code::kNotFound) << removed.size();
+    EXPECT_THAT(status.message(), HasSubstr(missing.ToString()));
+  }
+}
+
+TEST(EventCursor, RemovedSegmentsOfWhichNothingIsWantedAreNone) {
+  GtidSet missing;
+  const Status status = ReadOnAfterRemoval({.exclude = BuilderSet(1, 20)}, {1, 2}, &missing);
+  EXPECT_TRUE(status.ok()) << status.message();
+}
+
 TEST(EventCursor, WhatTheIndexPromisesMustBeThere) {
   History history;
   history.BeginFile("binlog.000001");

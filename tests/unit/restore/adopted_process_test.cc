@@ -1,6 +1,8 @@
 // Processes that we did not start, as a `pitr` finds them that goes on where another was killed.
 #include <gtest/gtest.h>
+#include <linux/magic.h>
 #include <signal.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +39,28 @@ pid_t StartOrphan(std::vector<const char*> argv) {
   ::close(said[0]);
   ::close(said[1]);
   return orphan;
+}
+
+// A server that writes a large buffer pool out is not killed for taking its time.
+TEST(ChildProcessTest, OneThatWritesIsWaitedFor) {
+  const testing::TempDir directory("tidemark-writes");
+  struct statfs found {};
+  ASSERT_EQ(::statfs(directory.path().c_str(), &found), 0);
+  if (found.f_type == TMPFS_MAGIC) GTEST_SKIP() << "a write to tmpfs is none to a disk";
+  const auto start = [&](const std::string& script) {
+    ProcessOptions run;
+    run.argv = {"/bin/sh", "-c", "cd " + directory.path() + "; " + script};
+    auto child = ChildProcess::Start(std::move(run));
+    EXPECT_TRUE(child.ok());
+    return std::move(*child);
+  };
+  constexpr std::chrono::milliseconds kPatience(1500);
+  const auto writer = start(
+      "for i in 1 2 3 4 5 6 7 8; do dd if=/dev/zero of=f$i bs=64k count=1 conv=fsync; sleep 0.4; "
+      "done; exit 7");
+  EXPECT_EQ(WaitWhileItWrites(*writer, kPatience), 7);
+  const auto idler = start("exec sleep 600");
+  EXPECT_EQ(WaitWhileItWrites(*idler, kPatience), std::nullopt);
 }
 
 TEST(AdoptedProcessTest, ItsEndIsSeenAndItsExitCodeUnknown) {

@@ -16,7 +16,8 @@ constexpr uint64_t kMegaByte = 1'000'000;
 
 Plan PlanOf(uint64_t raw_bytes) {
   Plan plan;
-  plan.raw_bytes = raw_bytes;
+  plan.raw_bytes = 3 * raw_bytes;  // most of it is in the base
+  plan.apply_bytes = raw_bytes;
   return plan;
 }
 
@@ -44,9 +45,15 @@ TEST(EstimateTime, IsTheSumOfItsParts) {
 TEST(EstimateDisk, CountsOnlyWhatWillBeWritten) {
   const BaseBackup dump = DumpOf(4000);
   const DiskEstimate fresh = EstimateDisk(PlanOf(100), &dump, true, ApplierKind::kReplica);
-  EXPECT_EQ(fresh.bytes(), 4000 + 100 + kRelayLogBytesMax + kFixedDiskBytes);
-  const DiskEstimate running = EstimateDisk(PlanOf(100), nullptr, false, ApplierKind::kPipe);
-  EXPECT_EQ(running.bytes(), 100u);
+  EXPECT_EQ(fresh.bytes(), 4000 + 100 + 100 + kFixedDiskBytes);
+  const DiskEstimate large =
+      EstimateDisk(PlanOf(5 * kRelayLogBytesMax), nullptr, true, ApplierKind::kReplica);
+  EXPECT_EQ(large.bytes(), 6 * kRelayLogBytesMax) << "its relay log is limited, and it is there";
+  const DiskEstimate pipe = EstimateDisk(PlanOf(100), nullptr, false, ApplierKind::kPipe);
+  EXPECT_EQ(pipe.bytes(), 200u) << "a running target logs what it applies";
+  const DiskEstimate running =
+      EstimateDisk(PlanOf(5 * kRelayLogBytesMax), nullptr, false, ApplierKind::kReplica);
+  EXPECT_EQ(running.bytes(), 15 * kRelayLogBytesMax);
   EXPECT_TRUE(ToJson(running)["free_bytes"].is_null());
 }
 

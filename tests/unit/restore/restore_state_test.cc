@@ -35,6 +35,8 @@ RestoreState Full() {
   state.secret_file = "/restored/restore.secret";
   state.server_id = 4000000000;
   state.socket = "/restored/mysqld.sock";
+  state.mysqld_options = {"--lower-case-table-names=1"};
+  state.port = 3307;
   state.runs = 3;
   state.started_us = 1795269787123456;
   return state;
@@ -57,6 +59,8 @@ TEST(RestoreState, ComesBackFromItsText) {
   EXPECT_EQ(read->end_set, state.end_set);
   EXPECT_EQ(read->server_id, state.server_id);
   EXPECT_EQ(read->started_us, state.started_us);
+  EXPECT_EQ(read->mysqld_options, state.mysqld_options);
+  EXPECT_EQ(read->port, state.port);
   EXPECT_EQ(read->runs, state.runs);
 }
 
@@ -93,8 +97,12 @@ TEST(RestoreState, EveryMemberIsNeeded) {
 }
 
 TEST(RestoreState, ValuesThatCannotBeAreRefused) {
-  for (const auto& [name, value] : std::vector<std::pair<const char*, Json>>{
-           {"step", "resting"}, {"base", "nonsense"}, {"server_id", 4294967296}, {"runs", -1}}) {
+  for (const auto& [name, value] :
+       std::vector<std::pair<const char*, Json>>{{"step", "resting"},
+                                                 {"base", "nonsense"},
+                                                 {"server_id", 4294967296},
+                                                 {"port", 65536},
+                                                 {"runs", -1}}) {
     Json json = Json::parse(EncodeRestoreState(Full()));
     json[name] = value;
     const Result<RestoreState> read = DecodeRestoreState(json.dump());
@@ -136,6 +144,14 @@ TEST(EarlierRestore, BareClaimIsOursAndAnythingElseIsNot) {
   ASSERT_TRUE(claimed.ok() && *claimed);
   EXPECT_EQ((*claimed)->step, RestoreStep::kClaimed);
   EXPECT_TRUE((*claimed)->source.empty());
+  // It was killed a little later, or earlier.
+  for (const char* name : {"my.cnf.new", "my.cnf", "RESTORING.new"}) {
+    files.Put(std::string("/claimed/") + name, "");
+    const auto again = FindEarlierRestore(files, "/claimed");
+    EXPECT_TRUE(again.ok() && *again) << name;
+  }
+  files.Put("/theirs/my.cnf", "[mysqld]");
+  EXPECT_FALSE(*FindEarlierRestore(files, "/theirs"));
   files.Put("/claimed/precious", "data");
   EXPECT_FALSE(*FindEarlierRestore(files, "/claimed"));
 }

@@ -330,6 +330,28 @@ TEST(DumpStream, GapThatComesUpLaterEndsTheDump) {
   EXPECT_TRUE(has_them->Refresh().ok());
 }
 
+TEST(DumpStream, GapThatComesUpWhileTheArchivesBeginningGoesEndsTheDump) {
+  History history;
+  history.BeginFile("binlog.000001");
+  for (int i = 0; i < 3; ++i) {
+    history.AddMany(10);
+    history.builder.Continue();
+  }
+  history.AddMany(10);
+  history.builder.Publish();
+  auto stream = MustOpen(Served(&history), Having({}));
+  ModelReplica replica;
+  EXPECT_EQ(Exhaust(*stream, &replica), State::kCaughtUp);
+  history.Gap(10);
+  history.BeginFile("binlog.000002");
+  history.AddMany(10);
+  history.builder.Publish();
+  for (uint64_t number : {1, 2, 3}) {
+    ASSERT_TRUE(history.builder.index().DropSegment("main", number).ok());
+  }
+  EXPECT_EQ(stream->Refresh().code(), Code::kGap);
+}
+
 TEST(DumpStream, ReplicaBeyondTheArchiveIsDivergent) {
   History history;
   BuildTwoFiles(&history);

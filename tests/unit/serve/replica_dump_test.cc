@@ -322,6 +322,44 @@ TEST(ReplicaDump, ReplicaThatStaysAheadIsRefused) {
   EXPECT_EQ(served.server->LastDumpError().code(), Code::kDivergence);
 }
 
+TEST(ReplicaDump, ReplicaThatStaysAheadOfAGrowingArchiveIsRefused) {
+  ServedHistory served({.archive_behind_max = milliseconds(50)});
+  served.Grow(5);
+  auto open = served.options.sources[0].open_view;
+  // Whenever the archive is looked at, it has already grown again.
+  served.options.sources[0].open_view = [&served, open] {
+    served.server->NotifyDurable("main");
+    return open();
+  };
+  served.Start();
+  Replica replica(served);
+  replica.request.exclude = BuilderSet(1, 1'000'000);
+  replica.Begin();
+  EXPECT_TRUE(Eventually([&] { return !served.server->LastDumpError().ok(); }));
+  served.server->Stop();  // what would be tried for ever otherwise
+  EXPECT_EQ(served.server->LastDumpError().code(), Code::kDivergence);
+}
+
+TEST(ReplicaDump, ReplicaThatStaysAheadIsToldHoweverShortItsOwnPatience) {
+  ServedHistory served({.archive_behind_max = milliseconds(300)});
+  served.Grow(5);
+  served.Start();
+  unsigned error = 0;
+  for (int attempt = 0; attempt < 100 && error == 0; ++attempt) {
+    RawClient replica(*served.server);
+    ASSERT_TRUE(replica.LogIn().IsOk());
+    replica.SendPacket(DumpCommand(BuilderSet(1, 7)), 0);
+    if (replica.SaysSomethingWithin(milliseconds(30)))
+      error = replica.Read().value_or(ReceivedPacket{}).Error();
+  }
+  EXPECT_EQ(error, 1236u);
+  // Once it was told, it is waited for anew.
+  RawClient again(*served.server);
+  ASSERT_TRUE(again.LogIn().IsOk());
+  again.SendPacket(DumpCommand(BuilderSet(1, 7)), 0);
+  EXPECT_FALSE(again.SaysSomethingWithin(milliseconds(30)));
+}
+
 TEST(ReplicaDump, WhatWasPurgedBeforeTheArchiveIsRefused) {
   ServedHistory served;
   served.history.builder.StartBehind(BuilderSet(1, 10));

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -140,6 +141,10 @@ class RawClient {
     std::optional<std::string> payload = ReadBytes(parsed.payload_bytes);
     if (!payload) return std::nullopt;
     return ReceivedPacket{parsed.sequence, *payload};
+  }
+  bool SaysSomethingWithin(std::chrono::milliseconds time) {
+    pollfd waiting{socket_, POLLIN, 0};
+    return ::poll(&waiting, 1, static_cast<int>(time.count())) > 0;
   }
   // What the server answers to a command, in one packet.
   ReceivedPacket Command(std::string_view payload) {

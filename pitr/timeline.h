@@ -1,0 +1,51 @@
+// The archive's history as a DBA looks through it: DDL, large transactions and gaps in order of
+// time. Index only: nothing is decoded.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "pitr/archive_view.h"
+#include "pitr/json.h"
+
+namespace tidemark {
+
+struct TimelineDdl {
+  Gtid gtid;
+  std::string schema;
+  std::string statement;  // as DdlRecord
+  bool operator==(const TimelineDdl&) const = default;
+};
+
+struct LargeTransaction {
+  Gtid gtid;
+  uint64_t bytes = 0;
+  bool operator==(const LargeTransaction&) const = default;
+};
+
+struct TimelineEntry {
+  int64_t time_us = 0;  // of the commit; of a gap, when it was noticed
+  std::variant<TimelineDdl, LargeTransaction, GapRecord> event;
+};
+
+struct TimelineRange {
+  int64_t from_us = std::numeric_limits<int64_t>::min();  // both inclusive
+  int64_t to_us = std::numeric_limits<int64_t>::max();
+  size_t ddl_max = 1000;
+};
+
+struct Timeline {
+  std::string source;
+  Coverage coverage;                   // of the whole archive
+  std::vector<TimelineEntry> entries;  // gaps are always there, whatever the range
+  bool truncated = false;              // there may be more DDL than ddl_max let through
+};
+
+Result<Timeline> MakeTimeline(ArchiveView& view, const TimelineRange& range);
+
+Json ToJson(const Timeline& timeline);  // tools/README.md, "timeline"
+
+}  // namespace tidemark
