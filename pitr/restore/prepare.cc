@@ -241,6 +241,8 @@ Status AskRunningTarget(const RestoreOptions& options, const Coverage& coverage,
 Status CheckRunningTarget(ArchiveView& view, const RestoreOptions& options, const Plan& plan) {
   std::set<Uuid> uuids;
   for (const SegmentRecord& segment : view.segments()) uuids.insert(segment.header.server_uuid);
+  const Coverage coverage = view.ComputeCoverage();
+  for (const auto& [tsid, intervals] : coverage.end.map()) uuids.insert(tsid.uuid);
   TM_ASSIGN_OR_RETURN(auto connection, OpenTarget(options));
   std::set<uint32_t> ids;
   if (options.applier == ApplierKind::kReplica) {

@@ -71,7 +71,7 @@ class ReplicaRun {
   Status Go() {
     TM_ASSIGN_OR_RETURN(target_, access_.Connect());
     TM_RETURN_IF_ERROR(CheckCanReplicate(*target_));
-    TM_RETURN_IF_ERROR(LockTarget());
+    if (!options_.target_is_ours) TM_RETURN_IF_ERROR(LockTarget());
     TM_RETURN_IF_ERROR(RemoveRestoreChannel(*target_));
     TM_RETURN_IF_ERROR(CommitSkipped());
     TM_RETURN_IF_ERROR(Look());
@@ -79,7 +79,7 @@ class ReplicaRun {
     TM_RETURN_IF_ERROR(StartServer());
     const Status applied = Replicate();
     const Status cleaned = CleanUp(applied);
-    if (applied.ok()) return cleaned;
+    if (applied.ok()) return cleaned.ok() ? cleaned : LostTarget(cleaned);
     if (cleaned.ok() || options_.target_is_ours) return applied;
     return Status(applied.code(), applied.message(),
                   (applied.hint().empty() ? "" : applied.hint() + "; ") + "replication channel '" +
@@ -92,10 +92,7 @@ class ReplicaRun {
   Status LockTarget() {
     TM_RETURN_IF_ERROR(ExecuteOnTarget(
         *target_, "SET SESSION wait_timeout = " + std::to_string(kLockOutlivesUsSeconds)));
-    TM_ASSIGN_OR_RETURN(
-        const std::string got,
-        QueryTargetValue(*target_, std::string("SELECT GET_LOCK('") + kRestoreChannel + "', 0)"));
-    return got == "1" ? OkStatus() : AnotherIsAtWork(*target_);
+    return TakeRestoreLock(*target_);
   }
 
   // What is executed, and what of the plan is not; tells the caller, who may stop us.

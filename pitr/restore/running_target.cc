@@ -10,6 +10,7 @@ namespace tidemark {
 namespace {
 
 constexpr size_t kEventsNamedMax = 10;
+constexpr int kLockSecondsMax = 3;  // a server sees that a client was killed when it answers it
 constexpr uint64_t kLargestPacket = 1ULL << 30;
 
 Status Refused(const Connection& connection, const std::string& what, const std::string& hint) {
@@ -58,7 +59,12 @@ Result<std::string> QueryTargetValue(Connection& connection, const std::string& 
   return result->rows[0][0].value_or("");
 }
 
-Status AnotherIsAtWork(const Connection& connection) {
+Status TakeRestoreLock(Connection& connection) {
+  TM_ASSIGN_OR_RETURN(
+      const std::string got,
+      QueryTargetValue(connection, std::string("SELECT GET_LOCK('") + kRestoreChannel + "', " +
+                                       std::to_string(kLockSecondsMax) + ")"));
+  if (got == "1") return OkStatus();
   return Status(Code::kLocked,
                 "another pitr restores into " + connection.options().Endpoint() + " right now",
                 "wait until it is done, or stop it");
@@ -94,10 +100,9 @@ Result<TargetFacts> InspectRunningTarget(Connection& connection) {
   if (!read_only.starts_with('0'))
     return Refused(connection, "is read-only",
                    "SET GLOBAL super_read_only=OFF, read_only=OFF there, for the restore");
-  TM_ASSIGN_OR_RETURN(
-      const std::string holder,
-      QueryTargetValue(connection, std::string("SELECT IS_USED_LOCK('") + kRestoreChannel + "')"));
-  if (!holder.empty()) return AnotherIsAtWork(connection);
+  TM_RETURN_IF_ERROR(TakeRestoreLock(connection));
+  TM_RETURN_IF_ERROR(
+      ExecuteOnTarget(connection, std::string("DO RELEASE_LOCK('") + kRestoreChannel + "')"));
   TargetFacts facts;
   TM_RETURN_IF_ERROR(CheckReplicatesNothing(connection, &facts.restore_channel));
   facts.server_version = connection.ServerVersion();

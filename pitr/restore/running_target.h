@@ -21,7 +21,9 @@ struct TargetFacts {
 Result<GtidSet> ReadGtidExecuted(Connection& connection);
 // One value of one row, empty for NULL; kTargetRefused on an error.
 Result<std::string> QueryTargetValue(Connection& connection, const std::string& sql);
-Status AnotherIsAtWork(const Connection& connection);
+// The user lock that tells that a restore is at work on the server; for as long as the connection
+// lives. kLocked.
+Status TakeRestoreLock(Connection& connection);
 Status ExecuteOnTarget(Connection& connection, const std::string& sql);
 
 // kTargetRefused, saying what to change, if it is MariaDB or older than 8.0, GTID mode is not ON,

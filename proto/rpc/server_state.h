@@ -55,7 +55,8 @@ struct ServerState {
 
   std::set<HttpLink*> links;
   size_t strangers = 0;
-  size_t body_bytes = 0;  // of requests that are held now
+  // Of requests that are held now; grows on the io thread only, is given back by any.
+  std::atomic<size_t> body_bytes = 0;
   bool stopping = false;
   boost::asio::steady_timer stop_timer{io};  // RpcLimits::stop_max; off when no link is left
 
