@@ -1,6 +1,7 @@
 #include "pitr/restore/blockers.h"
 
 #include <netdb.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -101,6 +102,23 @@ Result<std::set<uint32_t>> ArchivedServerIds(ArchiveView& view, const Plan& plan
           LoadLittleEndian(AsBytes(segment->format_description).data() + kServerIdOffset, 4)));
   }
   return ids;
+}
+
+Status CheckPort(uint16_t port) {
+  sockaddr_in loopback{};
+  loopback.sin_family = AF_INET;
+  loopback.sin_port = htons(port);
+  loopback.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  sockaddr address{};
+  std::memcpy(&address, &loopback, sizeof loopback);
+  if (socket.get() < 0 ||
+      ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      ::bind(socket.get(), &address, sizeof loopback) == 0 || errno != EADDRINUSE)
+    return OkStatus();  // anything else its start will tell
+  return Status(Code::kTargetRefused, "port " + std::to_string(port) + " is in use already",
+                "name another one with --listen-port");
 }
 
 Status CheckServeAddress(const std::string& address) {

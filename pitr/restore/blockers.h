@@ -30,6 +30,8 @@ Result<std::set<uint32_t>> ArchivedServerIds(ArchiveView& view, const Plan& plan
 Status CheckMysqldOptions(const std::string& mysqld, const std::vector<std::string>& options);
 // kUsage if we cannot listen there: not a numeric address, or not one of this machine.
 Status CheckServeAddress(const std::string& address);
+// kTargetRefused if another server listens there.
+Status CheckPort(uint16_t port);
 // kTargetRefused if the new server's major.minor is older than the source's: it may not know its
 // events.
 Status CheckVersions(const std::string& mysqld, const std::string& mysqld_version,

@@ -96,8 +96,11 @@ Surgery RemainingSurgery(const Surgery& earlier, const Surgery& given, const Gti
 std::string AbsolutePath(const std::string& path) {
   if (path.empty()) return path;
   std::error_code error;
-  const std::filesystem::path absolute = std::filesystem::absolute(path, error).lexically_normal();
-  return error ? path : absolute.string();
+  const std::filesystem::path real =
+      std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
+  std::string text = error ? path : real.string();
+  while (text.size() > 1 && text.back() == '/') text.pop_back();
+  return text;
 }
 
 }  // namespace tidemark

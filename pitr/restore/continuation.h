@@ -33,6 +33,7 @@ Surgery Merged(Surgery first, const Surgery& second);
 // What of `earlier` still concerns `wanted` (the rest was done), and all of `given` that is new.
 Surgery RemainingSurgery(const Surgery& earlier, const Surgery& given, const GtidSet& wanted);
 
-std::string AbsolutePath(const std::string& path);  // "" stays ""
+// Without links, so that a file has one name whatever it is called; "" stays "".
+std::string AbsolutePath(const std::string& path);
 
 }  // namespace tidemark

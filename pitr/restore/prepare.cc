@@ -201,6 +201,11 @@ Status CheckBlockers(FileSystem& files, ArchiveView& view, const RestoreOptions&
   if (!options.target.provision || directory.empty() || prepared->finished) return OkStatus();
   TM_ASSIGN_OR_RETURN(prepared->disk.free_bytes, FreeBytesFor(files, directory));
   CheckDiskSpace(prepared->disk, directory, &prepared->blockers, &prepared->warnings);
+  // One that is taken further may run there itself.
+  const bool may_run = prepared->found && prepared->found->step >= RestoreStep::kApplied;
+  if (options.target.port != 0 && !may_run)
+    if (Status free = CheckPort(options.target.port); !free.ok())
+      prepared->blockers.push_back(std::move(free));
   if (prepared->mysqld.empty()) return OkStatus();
   if (Status fit = CheckMysqldOptions(prepared->mysqld, options.target.mysqld_options); !fit.ok())
     prepared->blockers.push_back(std::move(fit));

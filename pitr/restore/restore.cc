@@ -1,30 +1,24 @@
 #include "pitr/restore/restore.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
 
 #include "pitr/restore/continuation.h"
 #include "pitr/restore/pipe_applier.h"
 #include "pitr/restore/prepare.h"
 #include "pitr/restore/replica_applier.h"
 #include "pitr/restore/restore_run.h"
+#include "pitr/restore/running_mysqld.h"
 #include "pitr/restore/running_target.h"
 
 namespace tidemark {
 namespace {
 
-constexpr uint64_t kPidFileBytesMax = 64;
-
-// Of a finished server that somebody may have stopped since then: its number may be another's now.
-int64_t PidOf(FileSystem& files, const std::string& directory) {
-  const Result<std::string> text =
-      ReadSmallFile(files, JoinPath(directory, "mysqld.pid"), kPidFileBytesMax);
-  const int64_t pid = text.ok() ? std::strtoll(text->c_str(), nullptr, 10) : 0;
-  std::ifstream command("/proc/" + std::to_string(pid) + "/cmdline");
-  const std::string line{std::istreambuf_iterator<char>(command), {}};
-  return line.find(directory) == std::string::npos ? 0 : pid;
+// Of a finished server that somebody may have stopped since then.
+int64_t PidOf(const std::string& directory) {
+  const auto running = FindMysqld(JoinPath(directory, "data"), JoinPath(directory, "mysqld.pid"));
+  if (!running) return 0;
+  running->process->Release();
+  return running->process->pid();
 }
 
 }  // namespace
@@ -218,8 +212,10 @@ Status RestoreRun::WithFate(const Status& error) {
   if (server_) {
     message += "; " + FateOfDirectory();
     if (rejected && state_.step == RestoreStep::kApplying)
-      hint += std::string(hint.empty() ? "" : "; ") +
-              "--resume --skip-gtid GTID goes on without a transaction";
+      hint += hint.find("--skip-gtid") == std::string::npos
+                  ? std::string(hint.empty() ? "" : "; ") +
+                        "--resume --skip-gtid GTID goes on without a transaction"
+                  : "; either with --resume, to go on in this directory";
   } else {
     message += "; the target stands at " + (receipt_.gtid_executed.empty()
                                                 ? std::string("an unknown GTID set")
@@ -272,7 +268,7 @@ Result<Receipt> RestoreRun::AlreadyDone() {
   receipt_.touched_nothing = true;
   receipt_.applier = ApplierKindName(options_.applier);
   receipt_.finished_us = clock_.WallMicroseconds();
-  receipt_.mysqld_pid = PidOf(files_, receipt_.directory);
+  receipt_.mysqld_pid = PidOf(receipt_.directory);
   receipt_.start_command = {prepared_.mysqld,
                             "--defaults-file=" + JoinPath(receipt_.directory, "my.cnf")};
   Warn("this restore was done already: nothing was touched");

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "pitr/restore/continuation.h"
 #include "pitr/restore/restore_state.h"
 #include "pitr/restore/running_mysqld.h"
 
@@ -34,14 +35,6 @@ uint32_t RandomServerId() {
   uint32_t id = 0;
   TM_CHECK(::getentropy(&id, sizeof id) == 0);
   return std::max(id, 1U);
-}
-
-std::string Absolute(const std::string& path) {
-  std::error_code error;
-  const std::filesystem::path absolute = std::filesystem::absolute(path, error).lexically_normal();
-  std::string text = error ? path : absolute.string();
-  while (text.size() > 1 && text.back() == '/') text.pop_back();
-  return text;
 }
 
 std::string ExitCodeText(int code) {
@@ -75,7 +68,7 @@ bool TakesConnections(const std::string& socket) {
 Result<std::unique_ptr<ServerInstance>> ServerInstance::Claim(FileSystem& files,
                                                               const ServerOptions& options) {
   std::unique_ptr<ServerInstance> server(new ServerInstance(files, options));
-  server->options_.directory = Absolute(options.directory);
+  server->options_.directory = AbsolutePath(options.directory);
   server->server_id_ = RandomServerId();
   TM_RETURN_IF_ERROR(server->ClaimDirectory());
   TM_RETURN_IF_ERROR(server->QuarantineOptionFile());
@@ -87,7 +80,7 @@ Result<std::unique_ptr<ServerInstance>> ServerInstance::Reclaim(FileSystem& file
                                                                 const ServerOptions& options,
                                                                 const Earlier& earlier) {
   std::unique_ptr<ServerInstance> server(new ServerInstance(files, options));
-  server->options_.directory = Absolute(options.directory);
+  server->options_.directory = AbsolutePath(options.directory);
   server->server_id_ = earlier.server_id;
   if (!files.IsDirectory(server->directory()))
     return Status(Code::kNotFound, "there is no directory " + server->directory());

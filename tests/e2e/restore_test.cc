@@ -403,13 +403,16 @@ TEST_F(RestoreTest, CompressedDumpAndDeepDirectoryAndPort) {
   EXPECT_EQ(*(*server)->QueryValue("SELECT n FROM shop.c WHERE id = 1"), "1000");
 }
 
-TEST_F(RestoreTest, OptionsThatTheServerDoesNotKnowTouchNothing) {
+TEST_F(RestoreTest, OptionsThatTheServerCannotHaveTouchNothing) {
   RestoreOptions options = Options(At(Edge::kThrough, scene_.counter[0]));
   options.target.mysqld_options = {"--innodb-bufer-pool-size=64M"};
   const auto receipt = Restore(options);
   ASSERT_FALSE(receipt.ok());
   EXPECT_EQ(receipt.error().code(), Code::kTargetRefused);
   EXPECT_THAT(receipt.error().message(), HasSubstr("innodb-bufer-pool-size"));
+  options.target.mysqld_options.clear();
+  options.target.port = static_cast<uint16_t>(scene_.source->port());
+  EXPECT_THAT(Restore(options).error().message(), HasSubstr("is in use"));
   EXPECT_FALSE(fs::exists(options.target.directory));
 }
 
@@ -492,10 +495,10 @@ TEST_F(RestoreTest, ThePipeDoesItToo) {
 
 TEST_F(RestoreTest, ServerThatDoesNotStartIsReportedWithItsLog) {
   RestoreOptions options = Options(Target());
-  options.target.mysqld_options = {"--innodb-undo-directory=/no/such/directory"};
+  options.target.mysqld_options = {"--innodb-undo-directory=/proc/no-such"};
   const auto receipt = Restore(options);
   ExpectUnusable(receipt, Code::kTargetRefused, options.target.directory);
-  EXPECT_THAT(receipt.error().message(), HasSubstr("/no/such/directory"));
+  EXPECT_THAT(receipt.error().message(), HasSubstr("/proc/no-such"));
 }
 
 TEST_F(RestoreTest, DumpThatTheServerRejectsIsReportedWithItsMessage) {
@@ -558,7 +561,7 @@ TEST_F(RunningTargetTest, IsBroughtToTheTargetAndThenFurther) {
     if (!receipt.ok()) return Receipt();
     EXPECT_EQ(receipt->plan.base, reached);
     reached = receipt->plan.end_set;
-    EXPECT_EQ(*target_->QueryValue("SELECT @@GLOBAL.gtid_executed"), reached.ToString());
+    EXPECT_EQ(*GtidSet::Parse(*target_->QueryValue("SELECT @@GLOBAL.gtid_executed")), reached);
     return *receipt;
   };
   // Before and through cut where they say.

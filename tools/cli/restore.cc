@@ -74,7 +74,7 @@ class PhaseProgress {
  private:
   static const char* Words(RestorePhase phase) {
     switch (phase) {
-      case RestorePhase::kProvision: return "making a new server";
+      case RestorePhase::kProvision: return "bringing up the server";
       case RestorePhase::kLoadBase: return "loading the base";
       case RestorePhase::kApply: return "applying what came after it";
       case RestorePhase::kAssert: return "proving where the server stands";
