@@ -187,10 +187,16 @@ Status RestoreRun::GoOn() {
     Warn(
         "the server was killed while it had no redo log, and its data was lost with it: this "
         "restore began anew");
-    TM_ASSIGN_OR_RETURN(PreparedRestore anew,
-                        PrepareRestore(files_, view_, options_, /*data_is_lost=*/true));
-    if (!anew.blockers.empty()) return anew.blockers.front();
-    TakePrepared(std::move(anew));
+    Result<PreparedRestore> anew = PrepareRestore(files_, view_, options_, /*data_is_lost=*/true);
+    if (anew.ok() && !anew->blockers.empty()) anew = Status(anew->blockers.front());
+    if (!anew.ok())
+      return Status(anew.error())
+          .WithContext(
+              "the server was killed while it had no redo log, and its data was lost with it; the "
+              "restore cannot begin anew")
+          .WithHint(anew.error().hint().empty() ? "name a base backup with --dump"
+                                                : anew.error().hint());
+    TakePrepared(std::move(*anew));
     return BeginAnew();
   }
   state_.mysqld_options = new_server_.options;  // it starts with them

@@ -4,6 +4,7 @@
 //   bare_fetch HOST PORT USER [tls]       password in BARE_FETCH_PASSWORD; without TLS unless asked
 // Reads everything there is, by GTID from the empty set, and prints seconds, bytes and events.
 #include <mysql.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -52,8 +53,9 @@ int main(int argc, char** argv) {
   unsigned char empty_set[8] = {};
   rpl.file_name = file;
   rpl.start_position = 4;
-  rpl.server_id = 4299999;
-  rpl.flags = MYSQL_RPL_GTID | 1;  // bit 0: BINLOG_DUMP_NON_BLOCK
+  rpl.server_id = static_cast<unsigned>(
+      4200000000u + static_cast<unsigned>(getpid()));  // several may read at once
+  rpl.flags = MYSQL_RPL_GTID | 1;                      // bit 0: BINLOG_DUMP_NON_BLOCK
   rpl.gtid_set_encoded_size = sizeof(empty_set);
   rpl.fix_gtid_set = [](MYSQL_RPL* request, unsigned char* packet) {
     std::memcpy(packet, request->gtid_set_arg, request->gtid_set_encoded_size);
