@@ -1,6 +1,5 @@
 #include "pitr/restore/replica_applier.h"
 
-#include <arpa/inet.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "pitr/restore/restore_channel.h"
 #include "pitr/restore/running_target.h"
 #include "pitr/serve/replica_server.h"
+#include "replication/source/connection_options.h"
 
 namespace tidemark {
 namespace {
@@ -26,6 +26,8 @@ constexpr auto kReconnectPatience = std::chrono::seconds(10);
 constexpr size_t kReplicationPasswordBytesMax = 32;  // of SOURCE_PASSWORD
 constexpr unsigned kSourceFatalError = 1236, kLoggedSourceFatalError = 13114;
 constexpr uint32_t kCleanUpReadTimeoutSeconds = 20;
+// STOP REPLICA may take a minute, if the applier stands inside a transaction.
+constexpr uint32_t kReadTimeoutSecondsMin = 180;
 constexpr int kLockOutlivesUsSeconds = 60;
 
 template <typename Value>
@@ -49,13 +51,6 @@ uint32_t RandomServerId(uint32_t not_this) {
   return id;
 }
 
-bool IsLoopback(const std::string& address) {
-  in_addr v4{};
-  if (::inet_pton(AF_INET, address.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
-  in6_addr v6{};
-  return ::inet_pton(AF_INET6, address.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
 // One Apply. Lives on its stack.
 class ReplicaRun {
  public:
@@ -69,7 +64,9 @@ class ReplicaRun {
         wanted_(plan.to_apply.Minus(plan.surgery.leave_out)) {}
 
   Status Go() {
-    TM_ASSIGN_OR_RETURN(target_, access_.Connect());
+    Result<std::unique_ptr<Connection>> connected = Connection::Open(PatientLogin());
+    if (!connected.ok()) return TargetError(connected.error());
+    target_ = std::move(*connected);
     TM_RETURN_IF_ERROR(CheckCanReplicate(*target_));
     if (!options_.target_is_ours) TM_RETURN_IF_ERROR(LockTarget());
     TM_RETURN_IF_ERROR(RemoveRestoreChannel(*target_));
@@ -87,6 +84,12 @@ class ReplicaRun {
   }
 
  private:
+  ConnectionOptions PatientLogin() const {
+    ConnectionOptions login = access_.connection();
+    login.read_timeout_s = std::max(login.read_timeout_s, kReadTimeoutSecondsMin);
+    return login;
+  }
+
   // Of two at once one would remove the other's channel. A lock of the server goes with this
   // connection: when we are killed, or with wait_timeout if the network was cut.
   Status LockTarget() {
@@ -299,7 +302,7 @@ class ReplicaRun {
   Status CleanUp(const Status& applied) {
     if (!applied.ok()) {
       TM_RETURN_IF_ERROR(options_.target_lives());
-      ConnectionOptions again = access_.connection();
+      ConnectionOptions again = PatientLogin();
       if (stuck_) again.read_timeout_s = kCleanUpReadTimeoutSeconds;
       Result<std::unique_ptr<Connection>> connection = Connection::Open(again);
       if (!connection.ok()) return TargetError(connection.error());

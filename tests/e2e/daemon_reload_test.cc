@@ -119,7 +119,7 @@ TEST(DaemonReload, AddsChangesAndRemovesSourcesWithoutTouchingTheOthers) {
   daemon.WriteConfig();
   ReloadInto(daemon, "configuration: source b: added");
   EXPECT_TRUE(daemon.WaitFor(ExecutedOn(*b), "b")) << daemon.LogTail();
-  EXPECT_EQ(Connections(daemon, "a"), 1u);
+  EXPECT_TRUE(WaitUntil([&] { return Connections(daemon, "a") == 1; }));
 
   // b changes: it begins anew, a is not disturbed.
   daemon.ForgetSources();
@@ -238,7 +238,7 @@ TEST(DaemonReload, NewPasswordOfAnAccountIsServedByAtOnce) {
                   .ok());
   InsertInto(*primary, "d");
   EXPECT_TRUE(replica.WaitFor(ExecutedOn(*primary))) << replica.Why();
-  EXPECT_EQ(Connections(daemon, "main"), 1u);
+  EXPECT_TRUE(WaitUntil([&] { return Connections(daemon, "main") == 1; }));
   EXPECT_EQ(daemon.Stop(), 0);
   EXPECT_THAT(ReadWholeFile(daemon.log()), Not(HasSubstr("another\n")));
 }
