@@ -7,6 +7,8 @@
 #include <string_view>
 #include <toml.hpp>
 
+#include "replication/base/loopback.h"
+
 namespace tidemark {
 namespace {
 

@@ -11,6 +11,7 @@
 #include "pitr/restore/restore_channel.h"
 #include "pitr/restore/running_target.h"
 #include "pitr/restore/server_instance.h"
+#include "replication/base/loopback.h"
 
 namespace tidemark {
 namespace {

@@ -10,6 +10,7 @@
 #include "pitr/restore/restore_channel.h"
 #include "pitr/restore/running_target.h"
 #include "pitr/serve/replica_server.h"
+#include "replication/base/loopback.h"
 #include "replication/source/connection_options.h"
 
 namespace tidemark {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "pitr/serve/dump_session.h"
-#include "pitr/serve/pool_work.h"
+#include "replication/base/pool_work.h"
 #include "replication/base/clock.h"
 
 namespace tidemark {

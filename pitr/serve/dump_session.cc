@@ -6,7 +6,7 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <utility>
 
-#include "pitr/serve/pool_work.h"
+#include "replication/base/pool_work.h"
 
 namespace tidemark {
 namespace {

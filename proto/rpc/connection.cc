@@ -8,7 +8,7 @@
 #include "proto/rpc/call_head.h"
 #include "proto/rpc/http_answer.h"
 #include "proto/rpc/http_request.h"
-#include "proto/rpc/pool_work.h"
+#include "replication/base/pool_work.h"
 #include "proto/rpc/stream_call.h"
 #include "proto/rpc/unary_call.h"
 

@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "replication/base/loopback.h"
+
 namespace tidemark::rpc {
 namespace {
 
@@ -25,14 +27,6 @@ Status Usage(std::string message, std::string hint = {}) {
 
 bool IsVisibleAscii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
-}
-
-bool IsLoopback(const std::string& host) {
-  if (host == "localhost") return true;
-  in_addr v4{};
-  if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
-  in6_addr v6{};
-  return inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
 Result<Endpoint> ParseUnix(std::string_view path) {

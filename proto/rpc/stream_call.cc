@@ -5,7 +5,7 @@
 
 #include "proto/rpc/envelope.h"
 #include "proto/rpc/http_answer.h"
-#include "proto/rpc/pool_work.h"
+#include "replication/base/pool_work.h"
 
 namespace tidemark::rpc {
 namespace {

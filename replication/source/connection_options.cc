@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "replication/base/loopback.h"
+
 namespace tidemark {
 namespace {
 
@@ -106,14 +108,6 @@ Result<std::string> ReadPasswordFile(const std::string& path) {
 }
 
 }  // namespace
-
-bool IsLoopback(const std::string& host) {
-  if (host == "localhost") return true;
-  in_addr v4{};
-  if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
-  in6_addr v6{};
-  return inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
 
 Result<TlsMode> ParseTlsMode(std::string_view text) {
   for (const auto& known : kTlsModes) {

@@ -56,7 +56,6 @@ struct ConnectionOptions {
 };
 
 Status ValidateOptions(const ConnectionOptions& options);  // kUsage, naming the option
-bool IsLoopback(const std::string& host);                  // "localhost", 127.0.0.0/8, ::1
 bool MayFetchServerPublicKey(const ConnectionOptions& options);
 
 inline constexpr uint64_t kPasswordFileBytesMax = 4096;

@@ -9,6 +9,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace tidemark {
