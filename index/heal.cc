@@ -19,6 +19,7 @@ struct Healer {
   const std::string& source;
   const Progress& progress;
   HealReport& report;
+  const std::function<bool()>* give_up = nullptr;
   int64_t commit_high_us = 0;  // of the archive before the segment in hand
 
   Status Heal();
@@ -35,6 +36,8 @@ Status Healer::Heal() {
   for (const uint64_t number : numbers) {
     TM_RETURN_IF_ERROR(HealSegment(number, number == numbers.back()));
     if (progress) progress(report);
+    if (give_up != nullptr && *give_up && (*give_up)())
+      return Status(Code::kInterrupted, "interrupted while reading segments for the index");
   }
   return OkStatus();
 }
@@ -141,29 +144,42 @@ Result<HealReport> HealIndex(Index& index, ArchiveDirectory& archive, const std:
 // At each moment of a crash the next rebuild (or the daemon, which heals an absent index like an
 // empty one) starts well: index.new is thrown away unread, and index.old only goes when the new
 // index is in place.
-Result<HealReport> RebuildIndex(ArchiveDirectory& archive, const Progress& progress) {
-  const std::string path = archive.IndexPath();
+Result<std::unique_ptr<IndexRebuild>> IndexRebuild::Begin(ArchiveDirectory& archive) {
+  const std::string fresh = archive.IndexPath() + ".new";
+  TM_RETURN_IF_ERROR(RemoveDirectory(fresh));
+  TM_ASSIGN_OR_RETURN(auto index, Index::OpenForWriting(fresh));
+  return std::unique_ptr<IndexRebuild>(new IndexRebuild(archive, std::move(index)));
+}
+
+Status IndexRebuild::Heal(const Progress& progress, const std::function<bool()>& give_up) {
+  TM_ASSIGN_OR_RETURN(const std::vector<std::string> sources, archive_.Sources());
+  for (const std::string& source : sources) {
+    Healer healer{*fresh_, archive_, source, progress, report_, &give_up};
+    TM_RETURN_IF_ERROR(healer.Heal());
+  }
+  return OkStatus();
+}
+
+Status IndexRebuild::SwapIn() {
+  const std::string path = archive_.IndexPath();
   const std::string fresh = path + ".new";
   const std::string old = path + ".old";
-  FileSystem& files = archive.files();
-  TM_RETURN_IF_ERROR(RemoveDirectory(fresh));
-  HealReport report;
-  {
-    TM_ASSIGN_OR_RETURN(const auto index, Index::OpenForWriting(fresh));
-    TM_ASSIGN_OR_RETURN(const std::vector<std::string> sources, archive.Sources());
-    for (const std::string& source : sources) {
-      Healer healer{*index, archive, source, progress, report};
-      TM_RETURN_IF_ERROR(healer.Heal());
-    }
-    TM_RETURN_IF_ERROR(index->Flush());
-  }
+  FileSystem& files = archive_.files();
+  TM_RETURN_IF_ERROR(fresh_->Flush());
+  fresh_.reset();
   TM_RETURN_IF_ERROR(files.SyncDirectory(fresh));
   TM_RETURN_IF_ERROR(RemoveDirectory(old));
   if (files.Exists(path)) TM_RETURN_IF_ERROR(files.Rename(path, old));
   TM_RETURN_IF_ERROR(files.Rename(fresh, path));
-  TM_RETURN_IF_ERROR(files.SyncDirectory(archive.root()));
-  TM_RETURN_IF_ERROR(RemoveDirectory(old));
-  return report;
+  TM_RETURN_IF_ERROR(files.SyncDirectory(archive_.root()));
+  return RemoveDirectory(old);
+}
+
+Result<HealReport> RebuildIndex(ArchiveDirectory& archive, const Progress& progress) {
+  TM_ASSIGN_OR_RETURN(const auto rebuild, IndexRebuild::Begin(archive));
+  TM_RETURN_IF_ERROR(rebuild->Heal(progress, {}));
+  TM_RETURN_IF_ERROR(rebuild->SwapIn());
+  return rebuild->report();
 }
 
 }  // namespace tidemark

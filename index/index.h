@@ -117,4 +117,27 @@ Result<HealReport> HealIndex(Index& index, ArchiveDirectory& archive, const std:
 Result<HealReport> RebuildIndex(ArchiveDirectory& archive,
                                 const std::function<void(const HealReport&)>& progress);
 
+// The same in pieces, for who goes on using the old one meanwhile. A crash at any moment leaves the
+// old index, the new one, or none, which is healed like an empty one.
+class IndexRebuild {
+ public:
+  static Result<std::unique_ptr<IndexRebuild>> Begin(ArchiveDirectory& archive);
+  // Brings the new index up to the segments, as HealIndex; again, for what has come since. Segments
+  // may be written meanwhile; the last time, none. kInterrupted: `give_up`, asked between segments,
+  // said so.
+  Status Heal(const std::function<void(const HealReport&)>& progress,
+              const std::function<bool()>& give_up);
+  const HealReport& report() const { return report_; }  // of all of them together
+  // Closes it and puts it in the old one's place, which nobody has open any more. The last call.
+  Status SwapIn();
+
+ private:
+  IndexRebuild(ArchiveDirectory& archive, std::unique_ptr<Index> fresh)
+      : archive_(archive), fresh_(std::move(fresh)) {}
+
+  ArchiveDirectory& archive_;
+  std::unique_ptr<Index> fresh_;
+  HealReport report_;
+};
+
 }  // namespace tidemark

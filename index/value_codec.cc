@@ -146,7 +146,7 @@ Status DecodeExtentValue(std::string_view value, SegmentRecord* segment) {
   const uint8_t reason = reader.U8();
   if ((flags & ~(kExtentSealed | kExtentEndsSourceFile)) != 0) reader.Fail();
   if (reason < static_cast<uint8_t>(SealReason::kRotation) ||
-      reason > static_cast<uint8_t>(SealReason::kSourceChange)) {
+      reason > static_cast<uint8_t>(SealReason::kRequest)) {
     reader.Fail();
   }
   segment->sealed = (flags & kExtentSealed) != 0;

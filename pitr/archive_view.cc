@@ -56,6 +56,24 @@ Status IndexDisagrees(const std::string& what) {
                 "pitr verify names it");
 }
 
+// What concerns the gaps, as they are now: archived meanwhile from another server, they are none.
+void AddAcknowledgements(const ArchiveDirectory& archive, const std::string& source,
+                         Coverage* coverage) {
+  if (coverage->gaps.empty()) return;
+  auto acknowledgements = ReadAcknowledgedGaps(archive, source);
+  if (!acknowledgements.ok()) {
+    coverage->acknowledgements_error = acknowledgements.error().message();
+    return;
+  }
+  GtidSet missing;
+  for (const GapRecord& gap : coverage->gaps) missing.Add(gap.missing);
+  for (GapAcknowledgement& one : *acknowledgements) {
+    if (!one.gtids.Intersects(missing)) continue;
+    coverage->acknowledged.Add(one.gtids.Intersection(missing));
+    coverage->acknowledgements.push_back(std::move(one));
+  }
+}
+
 }  // namespace
 
 ArchiveView::ArchiveView(ArchiveDirectory archive, std::unique_ptr<Index> owned, Index& index,
@@ -184,6 +202,7 @@ Coverage ArchiveView::ComputeCoverage() const {
   coverage.before = segments_.front().header.previous;
   coverage.end = coverage.before.Union(coverage.archived);
   for (const GapRecord& gap : coverage.gaps) coverage.end.Add(gap.missing);
+  AddAcknowledgements(archive_, source_, &coverage);
   return coverage;
 }
 

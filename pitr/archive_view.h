@@ -8,6 +8,7 @@
 
 #include "index/index.h"
 #include "replication/archive/archive_directory.h"
+#include "replication/archive/operator_record.h"
 #include "replication/event/gtid_set.h"
 
 namespace tidemark {
@@ -18,6 +19,10 @@ struct Coverage {
   std::vector<GapRecord> gaps;  // transactions missing, with reason and time: in between, and those
                                 // of `before` that were skipped on purpose at first contact
   GtidSet end;  // before ∪ archived ∪ gaps: the source's set at the archive's end
+  // What of the gaps somebody has acknowledged, and who. It quiets alarms, and brings nothing back.
+  GtidSet acknowledged = {};
+  std::vector<GapAcknowledgement> acknowledgements = {};  // those that name any of it
+  std::string acknowledgements_error = {};  // "", or why nobody knows what was acknowledged
   bool empty() const { return archived.empty(); }
 };
 
@@ -40,13 +45,14 @@ class ArchiveView {
                                                    const std::string& source, Index& index);
 
   ArchiveDirectory& archive() { return archive_; }
+  const ArchiveDirectory& archive() const { return archive_; }
   Index& index() { return index_; }
   const std::string& source() const { return source_; }
   const std::vector<SegmentRecord>& segments() const {
     return segments_;
   }                                                     // as the index knows them, ascending
   const SegmentRecord* segment(uint64_t number) const;  // nullptr: no such segment
-  Coverage ComputeCoverage() const;
+  Coverage ComputeCoverage() const;  // reads what was acknowledged, if there is a gap
   Status
   Refresh();  // sees what the daemon has published since; on an error the view stays as it was
 

@@ -38,7 +38,7 @@ struct StreamPiece {
     kEnd,         // all that the view knew is given; see at_stop()
   };
   Kind kind = Kind::kEnd;
-  Bytes bytes = {};  // valid until the next call
+  Bytes bytes = {};        // valid until the next call
   GtidSet ended = {};      // the transactions whose last byte is in `bytes`
   size_t whole_bytes = 0;  // of `bytes`, up to the end of the last of them; 0 if there is none
 };

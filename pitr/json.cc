@@ -104,12 +104,35 @@ Json ToJson(const GapRecord& gap) {
   return json;
 }
 
+Json ToJson(const OperatorNote& note) {
+  Json json = {{"by", note.by}};
+  AddTime(&json, "at", note.at_us);
+  json["reason"] = note.reason;
+  return json;
+}
+
+Json ToJson(const GapAcknowledgement& acknowledgement) {
+  Json json = {{"gtids", acknowledgement.gtids.ToString()},
+               {"transactions", acknowledgement.gtids.Count()}};
+  json.update(ToJson(acknowledgement.note));
+  return json;
+}
+
 Json ToJson(const Coverage& coverage) {
+  Json gaps = Json::array();
+  for (const GapRecord& gap : coverage.gaps) {
+    gaps.push_back(ToJson(gap));
+    gaps.back()["acknowledged"] = gap.missing.Intersection(coverage.acknowledged).ToString();
+  }
+  const std::string& error = coverage.acknowledgements_error;
   return {{"archived", coverage.archived.ToString()},
           {"transactions", coverage.archived.Count()},
           {"before", coverage.before.ToString()},
-          {"gaps", ArrayOf(coverage.gaps)},
-          {"end", coverage.end.ToString()}};
+          {"gaps", std::move(gaps)},
+          {"end", coverage.end.ToString()},
+          {"acknowledged", coverage.acknowledged.ToString()},
+          {"acknowledgements", ArrayOf(coverage.acknowledgements)},
+          {"acknowledgements_error", error.empty() ? Json() : Json(error)}};
 }
 
 Json ToJson(const SegmentRecord& segment) {

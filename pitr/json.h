@@ -21,6 +21,8 @@ Json ToJson(const Neighbourhood& neighbourhood);
 Json ToJson(const Boundary& boundary);
 Json ToJson(const Target& target);
 Json ToJson(const GapRecord& gap);
+Json ToJson(const OperatorNote& note);
+Json ToJson(const GapAcknowledgement& acknowledgement);
 Json ToJson(const Coverage& coverage);
 Json ToJson(const SegmentRecord& segment);
 Json ToJson(const PlannedSegment& segment);

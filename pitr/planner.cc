@@ -26,6 +26,14 @@ std::string FirstGapReason(const Coverage& coverage, const GtidSet& missing) {
   return "";
 }
 
+// An acknowledged gap is as missing as any other; that somebody knows of it saves a question.
+std::string Acknowledged(const Coverage& coverage, const GtidSet& missing) {
+  for (const GapAcknowledgement& one : coverage.acknowledgements)
+    if (one.gtids.Intersects(missing))
+      return "; acknowledged by " + one.note.by + " (" + one.note.reason + ")";
+  return "";
+}
+
 // `missing`: wanted, but neither in the base nor archived.
 Status MissingTransactions(const Target& target, const Coverage& coverage, const GtidSet& missing) {
   GtidSet early = missing.Intersection(coverage.before);
@@ -40,7 +48,7 @@ Status MissingTransactions(const Target& target, const Coverage& coverage, const
   }
   std::string message = CountedTransactions(later) + " needed for " + target.ToString() +
                         " lie in a gap of the archive: " + later.ToString() +
-                        FirstGapReason(coverage, later);
+                        FirstGapReason(coverage, later) + Acknowledged(coverage, later);
   if (!early.empty()) {
     message += "; and before the archive's start, missing from the base too: " + early.ToString();
   }

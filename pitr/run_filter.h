@@ -60,8 +60,8 @@ class RunFilter {
   std::vector<WantedBytes>* wanted_ = nullptr;
   uint64_t transactions_ = 0;  // that end in what is not given yet
   uint64_t whole_until_ = 0;
-  GtidSet ended_;              // likewise
-  size_t ended_at_ = 0;        // in the piece, the end of the last of them
+  GtidSet ended_;        // likewise
+  size_t ended_at_ = 0;  // in the piece, the end of the last of them
   GtidSet given_;
 };
 

@@ -38,11 +38,14 @@ Json ToJson(const LiveState& live) {
                         {"tls", replica.tls},
                         {"since_us", replica.since_us}});
   Json json = {{"state", live.state},
+               {"server", live.server},
                {"server_version", live.server_version},
+               {"semi_sync", live.semi_sync},
                {"replicas", std::move(replicas)}};
   if (live.error)
     json["error"] = {
         {"code", live.error->code}, {"message", live.error->message}, {"hint", live.error->hint}};
+  if (live.paused) json["paused"] = tidemark::ToJson(*live.paused);
   return json;
 }
 
@@ -75,12 +78,16 @@ std::optional<LiveState> ParseLiveState(const std::string& text) {
   if (!json.is_object()) return std::nullopt;
   LiveState live;
   live.state = TextOf(json, "state");
+  live.server = TextOf(json, "server");
   live.server_version = TextOf(json, "server_version");
+  live.semi_sync = TextOf(json, "semi_sync");
   if (const auto replicas = json.find("replicas"); replicas != json.end() && replicas->is_array())
     for (const Json& replica : *replicas)
       if (replica.is_object()) live.replicas.push_back(ReplicaOf(replica));
   if (const auto error = json.find("error"); error != json.end() && error->is_object())
     live.error = {TextOf(*error, "code"), TextOf(*error, "message"), TextOf(*error, "hint")};
+  if (const auto paused = json.find("paused"); paused != json.end() && paused->is_object())
+    live.paused = {TextOf(*paused, "by"), NumberOf(*paused, "at_us"), TextOf(*paused, "reason")};
   return live;
 }
 

@@ -52,9 +52,13 @@ struct LiveError {
 
 struct LiveState {
   std::string state;
+  std::string server;  // where it is archived from, or was last: "db1:3306" or a socket's path
   std::string server_version;
+  std::string
+      semi_sync;  // off, unknown, unavailable, ready, on: replication/sink/source_archiver.h
   std::vector<LiveReplica> replicas;
   std::optional<LiveError> error;
+  std::optional<OperatorNote> paused;  // by whom; state is "paused"
 };
 
 // nullopt if the text is no daemon.json; members that are not there are empty.

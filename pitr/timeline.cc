@@ -20,6 +20,27 @@ Json EventJson(const GapRecord& gap) {
   return {{"kind", "gap"}, {"missing", gap.missing.ToString()}, {"reason", gap.reason}};
 }
 
+Json EventJson(const ServerChange& change) {
+  return {{"kind", "server"},
+          {"server_uuid", change.server_uuid.ToString()},
+          {"previous_server_uuid", change.previous_server_uuid.ToString()},
+          {"source_file", change.source_file},
+          {"source_position", change.source_position},
+          {"segment", change.segment},
+          {"behind", change.behind.ToString()}};
+}
+
+void AddServerChanges(const std::vector<SegmentRecord>& segments, Timeline* timeline) {
+  for (size_t i = 1; i < segments.size(); ++i) {
+    const SegmentHeader& header = segments[i].header;
+    const Uuid& before = segments[i - 1].header.server_uuid;
+    if (header.server_uuid != before)
+      timeline->entries.push_back(
+          {header.created_us, ServerChange{header.server_uuid, before, header.source_file,
+                                           header.source_start, header.number, header.previous}});
+  }
+}
+
 }  // namespace
 
 Result<Timeline> MakeTimeline(ArchiveView& view, const TimelineRange& range) {
@@ -41,6 +62,7 @@ Result<Timeline> MakeTimeline(ArchiveView& view, const TimelineRange& range) {
           {record.commit_us, LargeTransaction{record.gtid, record.raw_end - record.raw_begin}});
   for (const GapRecord& gap : timeline.coverage.gaps)
     timeline.entries.push_back({gap.noticed_us, gap});
+  AddServerChanges(view.segments(), &timeline);
   std::stable_sort(
       timeline.entries.begin(), timeline.entries.end(),
       [](const TimelineEntry& a, const TimelineEntry& b) { return a.time_us < b.time_us; });
@@ -53,6 +75,8 @@ Json ToJson(const Timeline& timeline) {
     Json json;
     AddTime(&json, "time", entry.time_us);
     json.update(std::visit([](const auto& event) { return EventJson(event); }, entry.event));
+    if (const auto* gap = std::get_if<GapRecord>(&entry.event))
+      json["acknowledged"] = gap->missing.Intersection(timeline.coverage.acknowledged).ToString();
     entries.push_back(std::move(json));
   }
   return {{"source", timeline.source},

@@ -1,5 +1,5 @@
-// The archive's history as a DBA looks through it: DDL, large transactions and gaps in order of
-// time. Index only: nothing is decoded.
+// The archive's history as a DBA looks through it: DDL, large transactions, gaps and changes
+// of server in order of time. Index only: nothing is decoded.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +26,21 @@ struct LargeTransaction {
   bool operator==(const LargeTransaction&) const = default;
 };
 
+// Another server took the source's place: from here on it is archived from that one.
+struct ServerChange {
+  Uuid server_uuid;           // now
+  Uuid previous_server_uuid;  // before
+  std::string source_file;    // of the new one, where it begins
+  uint64_t source_position = 0;
+  uint64_t segment = 0;  // the first one of its bytes
+  GtidSet behind;        // all that was archived, or given up, before
+  bool operator==(const ServerChange&) const = default;
+};
+
 struct TimelineEntry {
-  int64_t time_us = 0;  // of the commit; of a gap, when it was noticed
-  std::variant<TimelineDdl, LargeTransaction, GapRecord> event;
+  // Of the commit; of a gap, when it was noticed; of a server, when its first event came.
+  int64_t time_us = 0;
+  std::variant<TimelineDdl, LargeTransaction, GapRecord, ServerChange> event;
 };
 
 struct TimelineRange {
@@ -40,7 +52,7 @@ struct TimelineRange {
 struct Timeline {
   std::string source;
   Coverage coverage;                   // of the whole archive
-  std::vector<TimelineEntry> entries;  // gaps are always there, whatever the range
+  std::vector<TimelineEntry> entries;  // gaps and servers are always there
   bool truncated = false;              // there may be more DDL than ddl_max let through
 };
 

@@ -11,7 +11,12 @@
 #include <set>
 #include <thread>
 
+#include "tools/daemon_control.h"
+#include "tools/daemon_health.h"
+#include "tools/daemon_listener.h"
 #include "tools/daemon_log.h"
+#include "tools/daemon_metrics.h"
+#include "tools/daemon_rpc.h"
 #include "tools/daemon_serving.h"
 #include "tools/daemon_view.h"
 #include "tools/serialized_index.h"
@@ -28,31 +33,6 @@ constexpr std::chrono::milliseconds kTurn{100};
 // While it starts, it says so this often, and asks for this much.
 constexpr std::chrono::seconds kStartExtensionInterval{5}, kStartExtension{60};
 constexpr std::chrono::seconds kServeRetryInterval{10};
-
-// Index after segments, replicas after the index (invariant 1).
-class PublishingListener : public DurableListener {
- public:
-  explicit PublishingListener(Index& index) : index_(index) {}
-  void SetServing(std::shared_ptr<DaemonServing> serving) {
-    std::lock_guard lock(mutex_);
-    serving_ = std::move(serving);
-  }
-  Status OnDurable(const DurableBatch& batch) override {
-    TM_RETURN_IF_ERROR(index_.Apply(batch));
-    std::shared_ptr<DaemonServing> serving;
-    {
-      std::lock_guard lock(mutex_);
-      serving = serving_;
-    }
-    if (serving != nullptr) serving->NotifyDurable(batch.source);
-    return OkStatus();
-  }
-
- private:
-  Index& index_;
-  std::mutex mutex_;  // guards serving_
-  std::shared_ptr<DaemonServing> serving_;
-};
 
 // Rung by a worker that has news; a signal handler cannot ring it, so nobody waits for it for long.
 class Bell {
@@ -96,11 +76,17 @@ class Daemon {
   Status CheckNewSetup(const ReloadPlan& plan);
   void Reload();
   void SettleWorkers();
+  void StartWorkers();
   void SettleServing();
+  void SettleRpc();
+  std::vector<DaemonRpc::Page> Pages() const;
   bool Settled() const;
   bool NothingStarted() const;
   bool AllFinished() const;
   void Publish();
+  void NoteHealth(bool stopping = false);
+  void NoteMetrics();
+  static bool Dead(const SourceWorker& worker);
   void TellManager();
   std::string StatusLine() const;
   Status Finish();
@@ -112,15 +98,19 @@ class Daemon {
   ArchiveDirectory archive_;
   DaemonView view_;
   std::unique_ptr<FileLock> lock_;
-  std::unique_ptr<Index> index_;
   std::unique_ptr<SerializedIndex> shared_index_;
   std::unique_ptr<PublishingListener> listener_;
+  DaemonHealth health_;
+  std::unique_ptr<DaemonMetrics> metrics_;
   Bell bell_;
-  std::vector<std::unique_ptr<SourceWorker>> workers_;  // one per source name
+  std::vector<std::shared_ptr<SourceWorker>> workers_;  // one per source name
+  std::unique_ptr<DaemonControl> control_;
   std::shared_ptr<DaemonServing> serving_;
   bool serving_settled_ = false;      // serving_ is as the configuration says
   std::set<std::string> not_served_;  // sources that could not be: they have no identity yet
   std::optional<Clock::time_point> serve_again_at_;
+  std::shared_ptr<DaemonRpc> rpc_;
+  bool rpc_settled_ = false;  // rpc_ is as the configuration says
   bool was_ready_ = false;
   bool announce_ready_ = true;  // to the manager, once all is settled
   Clock::time_point start_extended_{};
@@ -143,17 +133,23 @@ Result<std::unique_ptr<Index>> Daemon::OpenOrRebuildIndex() {
 
 Status Daemon::Open() {
   TM_ASSIGN_OR_RETURN(lock_, archive_.LockForWriting());
-  TM_ASSIGN_OR_RETURN(index_, OpenOrRebuildIndex());
-  shared_index_ = std::make_unique<SerializedIndex>(*index_);
+  TM_ASSIGN_OR_RETURN(auto index, OpenOrRebuildIndex());
+  shared_index_ = std::make_unique<SerializedIndex>(std::move(index));
+  control_ = std::make_unique<DaemonControl>(archive_, *shared_index_, [this] { bell_.Ring(); });
   listener_ = std::make_unique<PublishingListener>(*shared_index_);
+  metrics_ = std::make_unique<DaemonMetrics>(archive_, *shared_index_);
   return OkStatus();
 }
 
 // So that a new source has an identity, by which it can be served. What goes wrong here the
 // source's worker will say.
 void Daemon::CreateSources() {
-  for (const SourceConfig& source : config().sources)
+  std::vector<std::string> names;
+  for (const SourceConfig& source : config().sources) {
     (void)archive_.CreateSource(source.archiver.source);
+    names.push_back(source.archiver.source);
+  }
+  control_->SetSources(names);
 }
 
 // Without the sources whose identity cannot be read.
@@ -172,6 +168,7 @@ DaemonConfig Daemon::Servable(const DaemonConfig& config) const {
 // last: it is changed by trying.
 Status Daemon::CheckNewSetup(const ReloadPlan& plan) {
   if (plan.serve) TM_RETURN_IF_ERROR(CheckServe(plan.result.serve));
+  TM_RETURN_IF_ERROR(DaemonRpc::Check(plan.result.rpc));
   return plan.log ? ConfigureLog(plan.result.log) : OkStatus();
 }
 
@@ -191,12 +188,14 @@ void Daemon::Reload() {
                   status.hint().empty() ? "" : "; hint: " + status.hint());
     return;
   }
-  if (plan.empty() && !plan.serve) spdlog::info("the configuration has not changed");
+  if (plan.empty() && !plan.serve && !plan.rpc) spdlog::info("the configuration has not changed");
   for (const std::string& line : plan.changes) spdlog::info("configuration: {}", line);
   for (const std::string& line : plan.needs_restart)
     spdlog::warn("configuration: {}: only after a restart of tidemarkd", line);
   loaded_ = {std::move(plan.result), std::move(fresh->digests)};
   if (plan.serve) serving_settled_ = false;
+  if (plan.rpc) rpc_settled_ = false;
+  if (!plan.rpc && rpc_ != nullptr) rpc_->Reload(config().rpc);
   CreateSources();
 }
 
@@ -204,7 +203,9 @@ void Daemon::Reload() {
 void Daemon::SettleWorkers() {
   for (auto& worker : workers_) {
     const SourceConfig* wanted = config().Find(worker->name());
-    const bool stays = wanted != nullptr && wanted->settings == worker->config().settings;
+    const bool stays = wanted != nullptr && wanted->settings == worker->config().settings &&
+                       worker->pause() == control_->PauseOf(worker->name()) &&
+                       !control_->WantsQuiet();
     if (!stays && !worker->stopping()) worker->Stop();
     if (!worker->stopping() || !worker->finished()) continue;
     (void)worker->Join();
@@ -214,14 +215,20 @@ void Daemon::SettleWorkers() {
     worker.reset();
   }
   std::erase(workers_, nullptr);
+  if (!control_->WantsQuiet()) StartWorkers();
+  control_->NoteWorkers(workers_);
+}
+
+void Daemon::StartWorkers() {
   for (const SourceConfig& source : config().sources) {
     const auto same_name = [&source](const auto& worker) {
       return worker->name() == source.archiver.source;
     };
     if (std::any_of(workers_.begin(), workers_.end(), same_name)) continue;
-    workers_.push_back(std::make_unique<SourceWorker>(
+    workers_.push_back(std::make_shared<SourceWorker>(
         source, SourceWorker::Surroundings{archive_, *shared_index_, *listener_, options_.once,
-                                           [this] { bell_.Ring(); }}));
+                                           [this] { bell_.Ring(); },
+                                           control_->PauseOf(source.archiver.source)}));
   }
 }
 
@@ -264,12 +271,82 @@ void Daemon::SettleServing() {
   listener_->SetServing(serving_);
 }
 
+// What is asked for in a browser, by a probe or by Prometheus.
+std::vector<DaemonRpc::Page> Daemon::Pages() const {
+  return {{"/healthz", rpc::Role::kNone, [this] { return health_.Health(); }},
+          {"/readyz", rpc::Role::kNone, [this] { return health_.Ready(); }},
+          {"/metrics", config().rpc.metrics_anonymous ? rpc::Role::kNone : rpc::Role::kReader,
+           [this] { return metrics_->Page(); }}};
+}
+
+// Answers remote callers as the configuration says: pages at once, calls as soon as every source
+// has been recovered as far as it can be.
+void Daemon::SettleRpc() {
+  if (options_.once) return;
+  if (!rpc_settled_) {
+    listener_->SetRpc(nullptr);
+    if (rpc_ != nullptr) rpc_->Stop();
+    rpc_.reset();
+    rpc_settled_ = true;
+    if (config().rpc.listen.empty()) return;
+    const auto live_state = [this](const std::string& source) {
+      const std::optional<LiveState> live = view_.StateOf(source);
+      return live ? live : ReadLiveState(archive_, source);
+    };
+    rpc_ = std::make_shared<DaemonRpc>(
+        config().rpc,
+        DaemonRpc::Surroundings{archive_, *shared_index_, live_state, Pages(), *control_});
+    listener_->SetRpc(rpc_);
+  }
+  if (rpc_ == nullptr) return;
+  if (was_ready_ || Settled()) rpc_->AcceptCalls();
+  rpc_->Settle();
+}
+
 void Daemon::Publish() {
   for (const auto& worker : workers_) view_.Publish(*worker, serving_.get());
 }
 
+bool Daemon::Dead(const SourceWorker& worker) { return worker.finished() && !worker.stopping(); }
+
+void Daemon::NoteHealth(bool stopping) {
+  DaemonHealth::Turn turn;
+  turn.settled = Settled();
+  turn.stopping = stopping;
+  for (const SourceConfig& source : config().sources) {
+    DaemonHealth::Source& noted = turn.sources.emplace_back();
+    noted.name = source.archiver.source;
+    noted.state = "starting";
+    noted.started = control_->WantsQuiet();  // it was, and will be in a moment
+    for (const auto& worker : workers_) {
+      if (worker->name() != noted.name) continue;
+      const SourceWorker::Condition condition = worker->condition();
+      noted.state = SourceWorker::StateName(condition);
+      noted.started = condition.started && !worker->stopping();
+      noted.dead = !stopping && Dead(*worker);
+    }
+  }
+  health_.Note(std::move(turn));
+}
+
+void Daemon::NoteMetrics() {
+  DaemonMetrics::Turn turn;
+  turn.serving = serving_;
+  turn.rpc = rpc_;
+  for (const auto& worker : workers_) {
+    const SourceWorker::Condition condition = worker->condition();
+    SourceMetrics& noted = turn.sources.emplace_back();
+    noted.name = worker->name();
+    noted.state = SourceWorker::StateName(condition);
+    noted.archiver = condition.archiver;
+    noted.heartbeat_us = worker->config().archiver.heartbeat_us;
+  }
+  metrics_->Note(std::move(turn));
+}
+
 bool Daemon::NothingStarted() const {
-  return std::none_of(workers_.begin(), workers_.end(),
+  return !workers_.empty() &&
+         std::none_of(workers_.begin(), workers_.end(),
                       [](const auto& worker) { return worker->condition().started; });
 }
 
@@ -298,9 +375,8 @@ std::string Daemon::StatusLine() const {
 // of its own, and a hung disk is not mended by killing what waits for it, while the other sources
 // would be interrupted.
 void Daemon::TellManager() {
-  const bool dead = !options_.once && std::any_of(workers_.begin(), workers_.end(), [](auto& w) {
-    return w->finished() && !w->stopping();
-  });
+  const bool dead = !options_.once && std::any_of(workers_.begin(), workers_.end(),
+                                                  [](const auto& w) { return Dead(*w); });
   if (!dead) manager_.Alive();
   manager_.Status(StatusLine());
   if (Settled() && announce_ready_ && (serving_settled_ || options_.once)) {
@@ -315,7 +391,10 @@ void Daemon::TellManager() {
 
 Status Daemon::Run() {
   TM_RETURN_IF_ERROR(Open());
-  if (!options_.once) TM_RETURN_IF_ERROR(CheckServe(config().serve));
+  if (!options_.once) {
+    TM_RETURN_IF_ERROR(CheckServe(config().serve));
+    TM_RETURN_IF_ERROR(DaemonRpc::Check(config().rpc));
+  }
   CreateSources();
   spdlog::info("tidemarkd archives {} source(s) into {}", config().sources.size(),
                config().archive);
@@ -323,7 +402,10 @@ Status Daemon::Run() {
     if (signals_.reload.exchange(false) && !options_.once) Reload();
     SettleWorkers();
     SettleServing();
+    SettleRpc();
     Publish();
+    NoteHealth();
+    NoteMetrics();
     if (signals_.stop != 0 || (options_.once && AllFinished())) break;
     if (!options_.once && !was_ready_ && Settled() && NothingStarted()) break;
     TellManager();
@@ -339,8 +421,10 @@ Status Daemon::Finish() {
   Status result;
   if (nothing_started && signals_.stop == 0)
     result = workers_.front()->condition().archiver.last_error;
+  control_->Stop();
   for (auto& worker : workers_) worker->Stop();
   while (!AllFinished()) {
+    NoteHealth(/*stopping=*/true);
     manager_.Alive();
     bell_.Wait(kTurn);
   }
@@ -349,9 +433,12 @@ Status Daemon::Finish() {
     view_.Publish(*worker, nullptr);
     if (result.ok()) result = std::move(ended);
   }
+  // Last: replicas and remote callers get what was archived to the end.
   listener_->SetServing(nullptr);
-  if (serving_) serving_->Stop();  // last: replicas get what was archived to the end
-  TM_RETURN_IF_ERROR(index_->Flush());
+  listener_->SetRpc(nullptr);
+  if (serving_) serving_->Stop();
+  if (rpc_) rpc_->Stop();
+  TM_RETURN_IF_ERROR(shared_index_->Flush());
   spdlog::info("stopped; everything archived is sealed");
   return result;
 }

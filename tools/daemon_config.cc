@@ -1,5 +1,6 @@
 #include "tools/daemon_config.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <limits>
 #include <optional>
@@ -52,6 +53,20 @@ class Table {
     if (found != nullptr) *out = static_cast<Integer>(found->as_integer() * unit);
     settings_[key] = std::to_string(static_cast<int64_t>(*out) / unit);
   }
+  void Texts(const char* key, std::vector<std::string>* out) {
+    const toml::value* found = Find(key);
+    if (found != nullptr && !found->is_array())
+      return Complain(*found, key, "must be an array of strings");
+    for (size_t i = 0; found != nullptr && i < found->as_array().size(); ++i) {
+      const toml::value& one = found->as_array()[i];
+      if (!one.is_string() || one.as_string().str.empty())
+        return Complain(one, key, "must be an array of strings");
+      out->push_back(one.as_string().str);
+    }
+    std::string& shown = settings_[key];
+    for (const std::string& one : *out) shown += (shown.empty() ? "\"" : ", \"") + one + '"';
+    shown = '[' + shown + ']';
+  }
   // One of several words.
   template <typename Enum>
   void Choice(const char* key, std::initializer_list<std::pair<const char*, Enum>> choices,
@@ -93,13 +108,41 @@ class Table {
   Status status_;
 };
 
+// `hosts`, or `host` and `port`; neither with a socket.
+Status TakeHosts(const std::vector<std::string>& texts, bool port_given, SourceConfig* config) {
+  ConnectionOptions& connection = config->connection;
+  if (texts.empty()) {
+    if (!connection.host.empty()) config->hosts = {{connection.host, connection.port}};
+    return OkStatus();
+  }
+  const std::string name = "source " + config->archiver.source;
+  if (!connection.host.empty() || !connection.socket.empty() || port_given)
+    return Status(Code::kUsage, name + " has hosts, and host, port or socket besides",
+                  "hosts = [\"db1:3306\", \"db2:3306\"] alone");
+  if (texts.size() > kCandidatesMax)
+    return Status(Code::kUsage,
+                  name + " has more than " + std::to_string(kCandidatesMax) + " hosts");
+  for (const std::string& text : texts) {
+    Result<HostPort> host = HostPort::Parse(text);
+    if (!host.ok()) return Status(host.error()).WithContext(name);
+    if (std::find(config->hosts.begin(), config->hosts.end(), *host) != config->hosts.end())
+      return Status(Code::kUsage, name + " has " + host->ToString() + " twice among its hosts");
+    config->hosts.push_back(std::move(*host));
+  }
+  connection.host = config->hosts.front().host;
+  connection.port = config->hosts.front().port;
+  return OkStatus();
+}
+
 Status ReadSource(const toml::value& value, SourceConfig* config) {
   if (!value.is_table()) return Status(Code::kUsage, "every source must be a table: [[source]]");
   Table table(value, "source.", &config->settings);
   ConnectionOptions& connection = config->connection;
   ArchiverOptions& archiver = config->archiver;
   std::string tls_mode = TlsModeName(connection.tls.mode);
+  std::vector<std::string> hosts;
   table.Text("name", &archiver.source);
+  table.Texts("hosts", &hosts);
   table.Text("host", &connection.host);
   table.Number("port", 1, 65535, &connection.port);
   table.Text("socket", &connection.socket);
@@ -118,6 +161,8 @@ Status ReadSource(const toml::value& value, SourceConfig* config) {
   table.Number("retry_ms_min", 1, 3600'000, &archiver.backoff_us_min, 1000);
   table.Number("retry_ms_max", 1, 3600'000, &archiver.backoff_us_max, 1000);
   table.Flag("adopt_purged", &archiver.adopt_purged);
+  table.Choice("semi_sync", {{"off", SemiSyncMode::kOff}, {"auto", SemiSyncMode::kAuto}},
+               &archiver.semi_sync);
   table.Number("segment_mib_max", 1, 16 * 1024, &archiver.limits.segment_raw_bytes_max, 1 << 20);
   table.Number("segment_age_s_max", 1, 30 * 86400, &archiver.limits.segment_age_us_max, 1'000'000);
   table.Number("zstd_level", 1, 19, &archiver.pipeline.writer.zstd_level);
@@ -129,6 +174,7 @@ Status ReadSource(const toml::value& value, SourceConfig* config) {
   if (archiver.backoff_us_min > archiver.backoff_us_max)
     return Status(Code::kUsage,
                   "source " + archiver.source + ": retry_ms_min is above retry_ms_max");
+  TM_RETURN_IF_ERROR(TakeHosts(hosts, value.contains("port"), config));
   TM_ASSIGN_OR_RETURN(connection.tls.mode, ParseTlsMode(tls_mode));
   return ValidateOptions(connection);
 }
@@ -192,6 +238,58 @@ Status CheckServe(DaemonConfig* config) {
   return OkStatus();
 }
 
+// What is wrong with [rpc] as it stands, whatever its files say.
+Status CheckRpcSettings(const RpcConfig& rpc) {
+  if (rpc.listen.empty())
+    return Status(Code::kUsage, "rpc listens nowhere", "listen = [\"127.0.0.1:7946\"]");
+  if (std::set<std::string>(rpc.listen.begin(), rpc.listen.end()).size() != rpc.listen.size())
+    return Status(Code::kUsage, "rpc.listen names an address twice");
+  if (rpc.tls_certificate_file.empty() != rpc.tls_key_file.empty())
+    return Status(Code::kUsage, "rpc has only one of tls_certificate_file and tls_key_file");
+  if (!rpc.tls_client_ca_file.empty() && rpc.tls_certificate_file.empty())
+    return Status(Code::kUsage,
+                  "rpc.tls_client_ca_file is set, but there is no certificate of ours",
+                  "set tls_certificate_file and tls_key_file");
+  if (rpc.unix_anonymous == rpc::Role::kAdmin && rpc.unix_mode != 0600)
+    return Status(Code::kUsage,
+                  "rpc.unix_anonymous may be \"admin\" only where unix_mode is \"0600\"");
+  bool anybody = !rpc.access_file.empty() || rpc.metrics_anonymous;
+  for (const std::string& address : rpc.listen)
+    anybody = anybody || (address.starts_with("unix:") ? rpc.unix_anonymous : rpc.anonymous) !=
+                             rpc::Role::kNone;
+  if (!anybody)
+    return Status(Code::kUsage, "rpc lets nobody in: there is neither an access_file nor anonymous",
+                  "tidemarkd --new-token NAME ROLE makes a token and its line of the access_file");
+  return OkStatus();
+}
+
+Status ReadRpc(const toml::value& value, RpcConfig* config) {
+  using rpc::Role;
+  if (!value.is_table()) return Status(Code::kUsage, "rpc must be a table: [rpc]");
+  Table table(value, "rpc.", &config->settings);
+  table.Texts("listen", &config->listen);
+  table.Choice("unix_mode", {{"0600", uint32_t{0600}}, {"0660", uint32_t{0660}}},
+               &config->unix_mode);
+  table.Text("tls_certificate_file", &config->tls_certificate_file);
+  table.Text("tls_key_file", &config->tls_key_file);
+  table.Text("tls_client_ca_file", &config->tls_client_ca_file);
+  table.Flag("plaintext_allowed", &config->plaintext_allowed);
+  table.Text("access_file", &config->access_file);
+  table.Choice("anonymous",
+               {{"none", Role::kNone}, {"reader", Role::kReader}, {"restorer", Role::kRestorer}},
+               &config->anonymous);
+  table.Choice("unix_anonymous",
+               {{"none", Role::kNone},
+                {"reader", Role::kReader},
+                {"restorer", Role::kRestorer},
+                {"admin", Role::kAdmin}},
+               &config->unix_anonymous);
+  table.Text("audit_file", &config->audit_file);
+  table.Flag("metrics_anonymous", &config->metrics_anonymous);
+  TM_RETURN_IF_ERROR(table.Finish());
+  return CheckRpcSettings(*config);
+}
+
 Status ReadLog(const toml::value& value, LogConfig* log) {
   if (!value.is_table()) return Status(Code::kUsage, "log must be a table: [log]");
   Table table(value, "log.", &log->settings);
@@ -225,8 +323,10 @@ Status ReadConfig(const toml::value& root, DaemonConfig* config) {
   TM_RETURN_IF_ERROR(ReadLog(log != nullptr ? *log : kEmptyTable, &config->log));
   const toml::value* sources = table.Find("source");
   const toml::value* serve = table.Find("serve");
+  const toml::value* rpc = table.Find("rpc");
   TM_RETURN_IF_ERROR(table.Finish());
   if (serve != nullptr) TM_RETURN_IF_ERROR(ReadServe(*serve, &config->serve));
+  if (rpc != nullptr) TM_RETURN_IF_ERROR(ReadRpc(*rpc, &config->rpc));
   if (config->archive.empty())
     return Status(Code::kUsage, "the configuration names no archive directory",
                   "archive = \"/var/lib/tidemark\"");

@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "proto/rpc/auth.h"
 #include "replication/sink/source_archiver.h"
+#include "replication/source/candidate_probe.h"
 #include "replication/source/connection_options.h"
 
 namespace tidemark {
@@ -18,8 +20,9 @@ namespace tidemark {
 using Settings = std::map<std::string, std::string>;
 
 struct SourceConfig {
-  ConnectionOptions connection;
-  ArchiverOptions archiver;  // archiver.source is the source's name
+  ConnectionOptions connection;      // to the first of `hosts`
+  std::vector<HostPort> hosts = {};  // empty: a socket
+  ArchiverOptions archiver;          // archiver.source is the source's name
   Settings settings = {};
 };
 
@@ -56,11 +59,28 @@ struct ServeConfig {
   Settings settings = {};
 };
 
+// Remote callers: proto/rpc, tools/rpc.
+struct RpcConfig {
+  std::vector<std::string> listen;  // "127.0.0.1:7946", "unix:/PATH"; empty: nobody is answered
+  uint32_t unix_mode = 0600;
+  std::string tls_certificate_file;  // of all TCP listeners
+  std::string tls_key_file;
+  std::string tls_client_ca_file;  // mutual TLS
+  bool plaintext_allowed = false;
+  std::string access_file;
+  rpc::Role anonymous = rpc::Role::kNone;           // of who comes by loopback
+  rpc::Role unix_anonymous = rpc::Role::kRestorer;  // of who may open the unix socket
+  std::string audit_file;                           // empty: the daemon's log
+  bool metrics_anonymous = false;                   // else /metrics is for readers
+  Settings settings = {};
+};
+
 struct DaemonConfig {
   std::string archive;  // directory
   LogConfig log;
   std::vector<SourceConfig> sources;
   ServeConfig serve;
+  RpcConfig rpc;
   Settings settings = {};  // those outside of any table
 
   const SourceConfig* Find(const std::string& name) const;

@@ -88,6 +88,24 @@ std::vector<std::string> NamedFiles(const ServeConfig& serve) {
   return paths;
 }
 
+std::vector<std::string> NamedFiles(const RpcConfig& rpc) {
+  std::vector<std::string> paths = {rpc.tls_certificate_file, rpc.tls_key_file,
+                                    rpc.tls_client_ca_file, rpc.access_file};
+  std::erase(paths, std::string());
+  return paths;
+}
+
+std::vector<std::string> NewContents(const LoadedConfig& running, const LoadedConfig& fresh,
+                                     const std::vector<std::string>& paths) {
+  std::vector<std::string> lines;
+  for (const std::string& path : paths) {
+    const auto old = running.digests.find(path), now = fresh.digests.find(path);
+    if (old != running.digests.end() && now != fresh.digests.end() && old->second != now->second)
+      lines.push_back(path + " has new contents");
+  }
+  return lines;
+}
+
 // As a source we have the server_id that we have as a replica.
 bool IdentityChanged(const DaemonConfig& running, const DaemonConfig& fresh,
                      const std::string& name) {
@@ -109,16 +127,29 @@ void CompareServe(const LoadedConfig& running, const LoadedConfig& fresh, Reload
   } else {
     Append(&lines, "serve.", Differences(before.settings, after.settings));
     Append(&lines, "", CompareAccounts(before, after));
-    for (const std::string& path : NamedFiles(after)) {
-      const auto old = running.digests.find(path), now = fresh.digests.find(path);
-      if (old != running.digests.end() && now != fresh.digests.end() && old->second != now->second)
-        lines.push_back("serve: " + path + " has new contents");
-    }
+    Append(&lines, "serve: ", NewContents(running, fresh, NamedFiles(after)));
   }
   plan->serve = !lines.empty();
   for (const ServeAccountConfig& account : after.accounts)
     plan->serve = plan->serve || IdentityChanged(running.config, fresh.config, account.source);
   Append(&plan->changes, "", lines);
+}
+
+void CompareRpc(const LoadedConfig& running, const LoadedConfig& fresh, ReloadPlan* plan) {
+  const RpcConfig& before = running.config.rpc;
+  const RpcConfig& after = fresh.config.rpc;
+  if (before.listen.empty() && after.listen.empty()) return;
+  if (before.listen.empty() || after.listen.empty()) {
+    plan->rpc = true;
+    plan->changes.push_back(after.listen.empty() ? "rpc: removed; remote callers are cut off"
+                                                 : "rpc: added, " + after.settings.at("listen"));
+    return;
+  }
+  Append(&plan->changes, "rpc.", Differences(before.settings, after.settings));
+  Append(&plan->changes, "rpc: ", NewContents(running, fresh, NamedFiles(after)));
+  Settings kept = before.settings;  // and what is changed under way
+  for (const char* key : {"access_file", "audit_file"}) kept[key] = after.settings.at(key);
+  plan->rpc = kept != after.settings;
 }
 
 std::string DigestOf(const std::string& text) {
@@ -141,13 +172,16 @@ ReloadPlan PlanReload(const LoadedConfig& running, const LoadedConfig& fresh) {
   Append(&plan.changes, "log.", log);
   CompareSources(running.config, fresh.config, &plan);
   CompareServe(running, fresh, &plan);
+  CompareRpc(running, fresh, &plan);
   return plan;
 }
 
 Result<LoadedConfig> LoadConfigWithFiles(const std::string& path) {
   LoadedConfig loaded;
   TM_ASSIGN_OR_RETURN(loaded.config, LoadDaemonConfig(path));
-  for (const std::string& file : NamedFiles(loaded.config.serve)) {
+  std::vector<std::string> files = NamedFiles(loaded.config.serve);
+  Append(&files, "", NamedFiles(loaded.config.rpc));
+  for (const std::string& file : files) {
     Result<std::string> text = ReadSmallFile(PosixFileSystem(), file, kNamedFileBytesMax);
     loaded.digests[file] = text.ok() ? DigestOf(*text) : std::string();
   }

@@ -13,7 +13,7 @@
 
 namespace tidemark {
 
-// A configuration, and what the files that [serve] names held when it was read: a renewed
+// A configuration, and what the files that [serve] and [rpc] name held when it was read: a renewed
 // certificate under the old name is a change. (A source's files are read at every login anyway.)
 struct LoadedConfig {
   DaemonConfig config;
@@ -26,7 +26,10 @@ struct ReloadPlan {
   std::vector<std::string> needs_restart;
   std::vector<std::string> sources_added, sources_removed, sources_changed;  // names
   bool log = false;                                                          // log anew
-  bool serve = false;   // stop serving, and serve (or not) as the new configuration says
+  bool serve = false;  // stop serving, and serve (or not) as the new configuration says
+  // Stop answering remote callers, and answer (or not) as the new configuration says. Not needed
+  // for new contents of the files: those are read at every reload.
+  bool rpc = false;
   DaemonConfig result;  // what holds from now on: the new one, but for what needs a restart
   bool empty() const { return changes.empty() && needs_restart.empty(); }
 };

@@ -15,9 +15,9 @@ Result<ServedSource> Serve(const SourceConfig& config, ArchiveDirectory& archive
   TM_ASSIGN_OR_RETURN(const SourceIdentity identity, archive.ReadIdentity(served.name));
   served.server_uuid = identity.replica_uuid;
   served.server_id = config.archiver.server_id;
-  served.open_view = [&archive, &index, name = served.name] {
+  served.open_feed = ArchiveFeeds([&archive, &index, name = served.name] {
     return ArchiveView::Over(archive.files(), archive.root(), name, index);
-  };
+  });
   return served;
 }
 
@@ -84,6 +84,11 @@ void DaemonServing::NotifyDurable(const std::string& source) {
 std::vector<ServedReplica> DaemonServing::Replicas() const {
   auto server = this->server();
   return server ? server->Replicas() : std::vector<ServedReplica>();
+}
+
+ServeCounters DaemonServing::Counters() const {
+  auto server = this->server();
+  return server ? server->Counters() : ServeCounters();
 }
 
 void DaemonServing::Stop() {

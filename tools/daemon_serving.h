@@ -25,6 +25,7 @@ class DaemonServing {
   void TryAgain();                                // to listen, if that has not succeeded yet
   void NotifyDurable(const std::string& source);  // any thread
   std::vector<ServedReplica> Replicas() const;
+  ServeCounters Counters() const;
   void Stop();
 
  private:

@@ -47,18 +47,32 @@ void DaemonView::Publish(const SourceWorker& worker, const DaemonServing* servin
   nlohmann::ordered_json state = {{"pid", ::getpid()},
                                   {"state", SourceWorker::StateName(condition)},
                                   {"connections", status.connections},
+                                  {"server", status.server},
                                   {"server_version", status.server_version},
+                                  {"semi_sync", SemiSyncStateName(status.semi_sync)},
                                   {"replicas", ReplicasOf(serving, worker.name())}};
   if (!status.last_error.ok())
     state["error"] = {{"code", CodeName(status.last_error.code())},
                       {"message", status.last_error.message()},
                       {"hint", status.last_error.hint()}};
+  if (const auto& pause = worker.pause())
+    state["paused"] = {{"by", pause->by}, {"at_us", pause->at_us}, {"reason", pause->reason}};
   std::string text =
       state.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  {
+    std::lock_guard lock(mutex_);
+    states_[worker.name()] = text;
+  }
   std::string& published = published_[worker.name()];
   if (text == published) return;
   const std::string path = JoinPath(JoinPath(archive_.root(), worker.name()), "daemon.json");
   if (WriteView(path, text)) published = std::move(text);
+}
+
+std::optional<LiveState> DaemonView::StateOf(const std::string& source) const {
+  std::lock_guard lock(mutex_);
+  const auto state = states_.find(source);
+  return state == states_.end() ? std::nullopt : ParseLiveState(state->second);
 }
 
 }  // namespace tidemark

@@ -83,7 +83,10 @@ std::string CommandEntries(const CLI::App& command, const std::string& prefix) {
   std::string text;
   for (const CLI::App* one : CommandsOf(command)) {
     const std::string name = prefix + one->get_name();
-    text += ".SS " + Escaped(name) + "\n" + Escaped(one->get_description()) + "\n" +
+    std::string operands;
+    for (const CLI::Option* option : one->get_options())
+      if (option->get_positional()) operands += " \\fI" + Escaped(option->get_name(true)) + "\\fR";
+    text += ".SS " + Escaped(name) + operands + "\n" + Escaped(one->get_description()) + "\n" +
             OptionEntries(*one) + CommandEntries(*one, name + " ");
   }
   return text;
@@ -198,7 +201,10 @@ ManualText TidemarkdText() {
         "source concerns the worker of that source alone; a change to what is served, renewed "
         "certificates and passwords included, interrupts the replicas for a moment; another "
         "archive directory takes a restart. A configuration that is not good is logged and changes "
-        "nothing."}},
+        "nothing.",
+        "Certificates and the access file of remote callers are read again, and the audit file is "
+        "opened anew, without anybody's connection being cut, except for streams of callers who "
+        "are no longer let in."}},
       {"service manager",
        {"With systemd (Type=notify) tidemarkd is ready when the archive is open and the worker of "
         "every source runs, or is known not to be able to; it then says how many sources are being "

@@ -65,17 +65,12 @@ int main(int argc, char** argv) {
   app.name("pitr");
   Context context;
   Action action;
-  app.add_option("--archive", context.archive, "the archive's directory")
-      ->envname("TIDEMARK_ARCHIVE")
-      ->type_name("DIR");
-  app.add_option("--source", context.source, "which source, if the archive has several")
-      ->type_name("NAME");
-  app.add_flag("--json", context.json, "print one JSON document instead of text");
+  context.AddTo(app);
   app.set_version_flag("--version", TIDEMARK_VERSION);
   app.require_subcommand(1);
   app.fallthrough();
   for (auto add : {AddStatus, AddTimeline, AddSegments, AddLocate, AddPlan, AddRestore, AddExport,
-                   AddVerify, AddIndex, AddCheck})
+                   AddRescue, AddVerify, AddGap, AddSource, AddIndex, AddCheck})
     add(app, context, &action);
   tidemark::AddReference(app, tidemark::PitrText());
   try {

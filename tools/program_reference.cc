@@ -1,5 +1,6 @@
 #include "tools/program_reference.h"
 
+#include <algorithm>
 #include <sstream>
 
 #include "replication/base/file_system.h"
@@ -37,8 +38,8 @@ OptionFacts FactsOf(const CLI::Option& option) {
     for (const std::string& word : facts.choices)
       facts.value += (facts.value.empty() ? "" : "|") + word;
   }
-  if (const size_t colon = facts.value.find_first_of(": "); colon != std::string::npos)
-    facts.value.resize(colon);
+  facts.value.resize(
+      std::min({facts.value.find(':'), facts.value.find(" in "), facts.value.size()}));
   return facts;
 }
 

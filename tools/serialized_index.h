@@ -1,9 +1,13 @@
 // The daemon's one index, which takes one writer at a time, for several sources that archive, and
 // are brought up to date, side by side. Writes wait for each other, batch by batch; look-ups do
-// not. The index must outlive the object.
+// not. All of it can be exchanged under those who use it.
 #pragma once
 
+#include <chrono>
+#include <memory>
 #include <mutex>
+#include <shared_mutex>
+#include <utility>
 
 #include "index/index.h"
 
@@ -11,69 +15,109 @@ namespace tidemark {
 
 class SerializedIndex : public Index {
  public:
-  explicit SerializedIndex(Index& index) : index_(index) {}
+  // How long Replace waits for a moment without look-ups, which take milliseconds.
+  static constexpr std::chrono::seconds kReplaceWait{30};
+
+  explicit SerializedIndex(std::unique_ptr<Index> index) : index_(std::move(index)) {}
+
+  // Closes the index, lets `exchange` put another one in its place on the disk, and opens what is
+  // there, whatever came of that. Everybody waits meanwhile; nobody may be writing. kLocked: there
+  // was no moment without look-ups. Another error: nothing is open, and every call fails; what can
+  // be done is to try again.
+  Status Replace(const std::string& path, const std::function<Status()>& exchange) {
+    std::unique_lock use(use_, kReplaceWait);
+    if (!use.owns_lock())
+      return Status(Code::kLocked, "the index is too busy to be exchanged", "try again");
+    index_.reset();
+    const Status exchanged = exchange();
+    Result<std::unique_ptr<Index>> opened = Index::OpenForWriting(path);
+    if (!opened.ok()) return exchanged.ok() ? opened.error() : exchanged;
+    index_ = std::move(*opened);
+    return exchanged;
+  }
 
   Status Apply(const DurableBatch& batch) override {
-    std::lock_guard lock(mutex_);
-    return index_.Apply(batch);
+    std::lock_guard lock(write_);
+    return Use([&](Index& index) { return index.Apply(batch); });
   }
   Status DropSegment(const std::string& source, uint64_t segment) override {
-    std::lock_guard lock(mutex_);
-    return index_.DropSegment(source, segment);
+    std::lock_guard lock(write_);
+    return Use([&](Index& index) { return index.DropSegment(source, segment); });
   }
-  Status Refresh() override { return index_.Refresh(); }
-  Status Flush() override { return index_.Flush(); }
-  Result<std::vector<std::string>> Sources() override { return index_.Sources(); }
+  Status Refresh() override {
+    return Use([](Index& index) { return index.Refresh(); });
+  }
+  Status Flush() override {
+    return Use([](Index& index) { return index.Flush(); });
+  }
+  Result<std::vector<std::string>> Sources() override {
+    return Use([](Index& index) { return index.Sources(); });
+  }
   Result<std::vector<SegmentRecord>> Segments(const std::string& source) override {
-    return index_.Segments(source);
+    return Use([&](Index& index) { return index.Segments(source); });
   }
   Result<std::optional<SegmentRecord>> Segment(const std::string& source,
                                                uint64_t segment) override {
-    return index_.Segment(source, segment);
+    return Use([&](Index& index) { return index.Segment(source, segment); });
   }
   Result<std::optional<SegmentRecord>> LastSegment(const std::string& source) override {
-    return index_.LastSegment(source);
+    return Use([&](Index& index) { return index.LastSegment(source); });
   }
   Result<std::optional<IndexedFrame>> FindGtid(const std::string& source,
                                                const Gtid& gtid) override {
-    return index_.FindGtid(source, gtid);
+    return Use([&](Index& index) { return index.FindGtid(source, gtid); });
   }
   Result<std::optional<IndexedFrame>> FindFirstPast(const std::string& source,
                                                     int64_t time_us) override {
-    return index_.FindFirstPast(source, time_us);
+    return Use([&](Index& index) { return index.FindFirstPast(source, time_us); });
   }
   Result<std::optional<IndexedFrame>> FindPosition(const std::string& source,
                                                    const std::string& file,
                                                    uint64_t position) override {
-    return index_.FindPosition(source, file, position);
+    return Use([&](Index& index) { return index.FindPosition(source, file, position); });
   }
   Result<std::optional<IndexedFrame>> Frame(const std::string& source, uint64_t segment,
                                             uint32_t frame) override {
-    return index_.Frame(source, segment, frame);
+    return Use([&](Index& index) { return index.Frame(source, segment, frame); });
   }
   Status EachFrame(const std::string& source, uint64_t segment, uint32_t first_frame,
                    const std::function<bool(const IndexedFrame&)>& callback) override {
-    return index_.EachFrame(source, segment, first_frame, callback);
+    return Use(
+        [&](Index& index) { return index.EachFrame(source, segment, first_frame, callback); });
   }
   Result<std::vector<IndexedDdl>> ListDdl(const std::string& source, int64_t from_us, int64_t to_us,
                                           size_t limit) override {
-    return index_.ListDdl(source, from_us, to_us, limit);
+    return Use([&](Index& index) { return index.ListDdl(source, from_us, to_us, limit); });
   }
   Result<std::vector<IndexedOversize>> ListOversize(const std::string& source) override {
-    return index_.ListOversize(source);
+    return Use([&](Index& index) { return index.ListOversize(source); });
   }
-  Result<uint64_t> SizeOnDisk() override { return index_.SizeOnDisk(); }
+  Result<uint64_t> SizeOnDisk() override {
+    return Use([](Index& index) { return index.SizeOnDisk(); });
+  }
   Result<std::vector<IndexEntry>> SegmentContentsOf(const std::string& source,
                                                     uint64_t segment) override {
-    return index_.SegmentContentsOf(source, segment);
+    return Use([&](Index& index) { return index.SegmentContentsOf(source, segment); });
   }
   Status EachEntry(const std::function<Status(const IndexEntry&)>& visit) override {
-    return index_.EachEntry(visit);
+    return Use([&](Index& index) { return index.EachEntry(visit); });
   }
 
  private:
-  std::mutex mutex_;
-  Index& index_;
+  // A look-up inside a callback of another is let in, since readers are preferred (glibc); that
+  // Replace may starve is what its limit is for.
+  template <typename Call>
+  auto Use(Call call) -> decltype(call(std::declval<Index&>())) {
+    std::shared_lock use(use_);
+    if (index_ == nullptr)
+      return Status(Code::kIo, "the index could not be opened after it was exchanged",
+                    "restart tidemarkd, or pitr index rebuild");
+    return call(*index_);
+  }
+
+  std::mutex write_;
+  std::shared_timed_mutex use_;  // guards index_: which one it is
+  std::unique_ptr<Index> index_;
 };
 
 }  // namespace tidemark

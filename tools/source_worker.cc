@@ -7,7 +7,7 @@
 #include <chrono>
 #include <utility>
 
-#include "replication/source/mysql_event_source.h"
+#include "replication/source/failover_source.h"
 
 namespace tidemark {
 namespace {
@@ -58,23 +58,36 @@ Status SourceWorker::Run() {
     if (!WaitBeforeRetry(failures, begun)) return OkStatus();
   }
   if (stopping_) return OkStatus();
+  if (pause()) return Rest();
   Status result = surroundings_.once ? archiver->RunOnce() : archiver->Run();
   if (!result.ok()) spdlog::error("[{}] {}", name(), result.message());
   return result;
 }
 
+// What is on disk is whole and known to the index; nothing comes.
+Status SourceWorker::Rest() {
+  if (surroundings_.once) {
+    spdlog::warn("[{}] is paused, and was not archived", name());
+    return OkStatus();
+  }
+  std::unique_lock lock(mutex_);
+  wake_up_.wait(lock, [this] { return stopping_.load(); });
+  return OkStatus();
+}
+
 Status SourceWorker::Begin(std::shared_ptr<SourceArchiver>* archiver) {
-  auto made = std::make_shared<SourceArchiver>(
-      surroundings_.archive, std::make_unique<MySqlEventSource>(config_.connection), SystemClock(),
-      surroundings_.listener, config_.archiver);
-  Status status = made->Prepare();
+  // One that has failed is tried again: it knows what must not be believed any more.
+  if (*archiver == nullptr)
+    *archiver = std::make_shared<SourceArchiver>(
+        surroundings_.archive, std::make_unique<FailoverSource>(config_.connection, config_.hosts),
+        SystemClock(), surroundings_.listener, config_.archiver);
+  Status status = (*archiver)->Prepare();
   if (status.ok()) status = Heal(surroundings_.index, surroundings_.archive, name());
   {
     std::lock_guard lock(mutex_);
     begin_error_ = status;
-    if (status.ok()) archiver_ = made;
+    if (status.ok()) archiver_ = *archiver;
   }
-  *archiver = std::move(made);
   if (!status.ok()) return status;
   tried_ = true;
   surroundings_.news();
@@ -106,6 +119,21 @@ void SourceWorker::Stop() {
   if (archiver != nullptr) archiver->Stop();
 }
 
+Result<SealAnswer> SourceWorker::Seal(const std::function<bool()>& give_up) {
+  std::shared_ptr<SourceArchiver> archiver;
+  {
+    std::lock_guard lock(mutex_);
+    archiver = archiver_;
+    if (archiver == nullptr)
+      return Status(Code::kSourceUnavailable,
+                    "source " + name() + " has not been started" +
+                        (begin_error_.ok() ? "" : ": " + begin_error_.message()));
+  }
+  if (!pause()) return archiver->Seal(give_up);
+  TM_ASSIGN_OR_RETURN(const auto last, surroundings_.index.LastSegment(name()));
+  return SealAnswer{last ? last->header.number : 0, true};
+}
+
 Status SourceWorker::Join() {
   if (thread_.joinable()) thread_.join();
   std::lock_guard lock(mutex_);
@@ -116,6 +144,7 @@ SourceWorker::Condition SourceWorker::condition() const {
   Condition condition;
   std::lock_guard lock(mutex_);
   condition.started = archiver_ != nullptr;
+  condition.paused = pause().has_value();
   if (condition.started) {
     condition.archiver = archiver_->status();
   } else {
@@ -129,6 +158,8 @@ SourceWorker::Condition SourceWorker::condition() const {
 const char* SourceWorker::StateName(const Condition& condition) {
   if (!condition.started && condition.archiver.state == ArchiverState::kWaiting)
     return "cannot-start";
+  if (condition.started && condition.paused && condition.archiver.state != ArchiverState::kStopped)
+    return "paused";
   return ArchiverStateName(condition.archiver.state);
 }
 

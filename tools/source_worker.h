@@ -2,7 +2,9 @@
 // date, archives. What keeps it from starting (a damaged segment, a full disk) is its own trouble:
 // it says so, waits and tries again, and the other sources never notice.
 //
-// Made, stopped and destroyed by one thread; the rest by any. A crash loses nothing that was
+// One that is paused does all that but archive: it waits to be stopped.
+//
+// Made, stopped and joined by one thread; the rest by any. A crash loses nothing that was
 // announced.
 #pragma once
 
@@ -11,10 +13,12 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "index/index.h"
+#include "replication/archive/operator_record.h"
 #include "replication/sink/source_archiver.h"
 #include "tools/daemon_config.h"
 
@@ -31,6 +35,7 @@ class SourceWorker {
     DurableListener& listener;
     bool once = false;           // what the source has now, then the end; no second try
     std::function<void()> news;  // called when it has begun, failed or ended; any thread
+    std::optional<OperatorNote> pause = {};  // why it is paused, if it is
   };
   // Starts the thread.
   SourceWorker(SourceConfig config, Surroundings surroundings);
@@ -45,9 +50,13 @@ class SourceWorker {
   bool tried() const { return tried_; }
   bool finished() const { return finished_; }  // the thread is at its end: Join does not wait
   Status Join();                               // waits for the end; how it ended
+  const std::optional<OperatorNote>& pause() const { return surroundings_.pause; }
+  // As SourceArchiver::Seal. kSourceUnavailable, too: it has not started yet.
+  Result<SealAnswer> Seal(const std::function<bool()>& give_up);
 
   struct Condition {
-    bool started = false;     // recovered and up to date; `archiver` is what it says since
+    bool started = false;  // recovered and up to date; `archiver` is what it says since
+    bool paused = false;
     ArchiverStatus archiver;  // not started: state kWaiting and the error, or kStarting
   };
   Condition condition() const;
@@ -56,6 +65,7 @@ class SourceWorker {
  private:
   Status Run();
   Status Begin(std::shared_ptr<SourceArchiver>* archiver);
+  Status Rest();
   bool WaitBeforeRetry(uint32_t failures, const Status& error);
 
   const SourceConfig config_;

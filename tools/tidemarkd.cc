@@ -1,12 +1,18 @@
 // tidemarkd --config FILE: parse, wire, run. What it does is in daemon.cc.
+// tidemarkd --new-token NAME ROLE: a token for [rpc]'s access file.
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <string>
+#include <utility>
 
+#include "proto/rpc/auth.h"
 #include "tools/daemon.h"
 #include "tools/daemon_log.h"
+#include "tools/daemon_rpc.h"
 #include "tools/exit_code.h"
 #include "tools/program_reference.h"
+#include "tools/serve_check.h"
 
 namespace {
 
@@ -34,6 +40,31 @@ void CatchSignals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
+// The token alone on standard output, once; its line of the access file beside it.
+int PrintNewToken(const std::string& name, const std::string& role) {
+  const std::string token = tidemark::rpc::NewToken();
+  const std::string line = name + " " + role + " " + tidemark::rpc::TokenHash(token);
+  if (name.empty() || name.front() == '#' || name.find_first_of(" \t\r\n") != std::string::npos)
+    return Report(tidemark::Status(tidemark::Code::kUsage, "'" + name + "' is not a token's name",
+                                   "one word, such as grafana or restore-2026"));
+  if (tidemark::rpc::RoleByName(role).value_or(tidemark::rpc::Role::kNone) ==
+      tidemark::rpc::Role::kNone)
+    return Report(tidemark::Status(tidemark::Code::kUsage, "'" + role + "' is not a token's role",
+                                   "reader, restorer or admin"));
+  std::fprintf(stderr, "for the access_file (then reload tidemarkd):\n  %s\n", line.c_str());
+  std::fprintf(stderr, "the token, shown only now, for whoever calls:\n");
+  std::printf("%s\n", token.c_str());
+  return std::fflush(stdout) == 0
+             ? tidemark::kExitDone
+             : Report(tidemark::Status(tidemark::Code::kIo, "cannot write to standard output"));
+}
+
+// What the files say that the configuration names.
+tidemark::Status CheckFiles(const tidemark::DaemonConfig& config) {
+  TM_RETURN_IF_ERROR(tidemark::CheckServe(config.serve));
+  return tidemark::DaemonRpc::Check(config.rpc);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -48,6 +79,12 @@ int main(int argc, char** argv) {
   app.add_flag("--check-config", check_only,
                "read the configuration, say whether it is good, and exit");
   app.add_flag("--once", options.once, "archive what the sources have now, seal, and exit");
+  std::pair<std::string, std::string> token_for;
+  const CLI::Option* new_token =
+      app.add_option("--new-token", token_for,
+                     "print a new token for remote callers, and its line of rpc.access_file; ROLE "
+                     "is reader, restorer or admin")
+          ->type_name("NAME ROLE");
   app.set_version_flag("--version", TIDEMARK_VERSION);
   tidemark::AddReference(app, tidemark::TidemarkdText());
   try {
@@ -56,11 +93,13 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? tidemark::kExitDone : tidemark::kExitUsage;
   }
 
+  if (new_token->count() > 0) return PrintNewToken(token_for.first, token_for.second);
   CatchSignals();
   tidemark::Result<tidemark::LoadedConfig> loaded =
       tidemark::LoadConfigWithFiles(options.config_path);
   if (!loaded.ok()) return Report(loaded.error());
   if (check_only) {
+    if (tidemark::Status good = CheckFiles(loaded->config); !good.ok()) return Report(good);
     std::printf("%s is good: %zu source(s), archive %s\n", options.config_path.c_str(),
                 loaded->config.sources.size(), loaded->config.archive.c_str());
     return tidemark::kExitDone;

@@ -3,8 +3,7 @@
 
 #include <functional>
 
-#include "pitr/event_stream.h"
-#include "pitr/planner.h"
+#include "pitr/archive_access.h"
 
 namespace tidemark {
 
@@ -19,10 +18,10 @@ class Applier {
   using OnProgress = std::function<bool(const ApplyProgress&)>;  // false: stop, kInterrupted
   virtual ~Applier() = default;
   virtual const char* name() const = 0;
-  // Applies plan.to_apply from `view`. kTargetRefused with the target's own message if it rejects
-  // something, kInterrupted, or the error of reading the archive. The end state is asserted by the
-  // caller.
-  virtual Status Apply(ArchiveView& view, const Plan& plan, const OnProgress& progress) = 0;
+  // Applies plan.to_apply from `archive`. kTargetRefused with the target's own message if it
+  // rejects something, kInterrupted, or the error of reading the archive. The end state is asserted
+  // by the caller.
+  virtual Status Apply(SourceAccess& archive, const Plan& plan, const OnProgress& progress) = 0;
 };
 
 }  // namespace tidemark

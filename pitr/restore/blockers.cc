@@ -26,10 +26,7 @@ std::string MegaBytes(uint64_t bytes) { return std::to_string(bytes >> 20) + " M
 }  // namespace
 
 Result<uint64_t> FreeBytesFor(FileSystem& files, std::string directory) {
-  while (!files.Exists(directory)) {
-    const size_t slash = directory.rfind('/');
-    directory = slash == std::string::npos ? "." : slash == 0 ? "/" : directory.substr(0, slash);
-  }
+  while (!files.Exists(directory)) directory = ParentPath(directory);
   return files.FreeBytes(directory);
 }
 

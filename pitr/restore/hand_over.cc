@@ -6,9 +6,18 @@
 namespace tidemark {
 namespace {
 
+// Hours, for a large pool on a slow disk; a server that dies ends it at once.
 constexpr uint32_t kEnableRedoSecondsMax = 24 * 3600;
 
 }  // namespace
+
+Status RestoreRun::StopToGoOnLater() {
+  if (access_ && server_->running()) {
+    TM_ASSIGN_OR_RETURN(auto connection, access_->Connect(kEnableRedoSecondsMax));
+    TM_RETURN_IF_ERROR(ServerInstance::EnableRedo(*connection));
+  }
+  return server_->Stop();
+}
 
 Status RestoreRun::HandOver() {
   if (!Report(RestorePhase::kAssert)) return Status(Code::kInterrupted, "interrupted");
@@ -20,7 +29,6 @@ Status RestoreRun::HandOver() {
 // started once with it. Each part may have been done by an earlier run.
 Status RestoreRun::MakeDurable(bool proves) {
   {
-    // Hours, for a large pool on a slow disk; a server that dies ends it at once.
     TM_ASSIGN_OR_RETURN(auto connection, access_->Connect(kEnableRedoSecondsMax));
     TM_RETURN_IF_ERROR(ServerInstance::EnableRedo(*connection));
     TM_RETURN_IF_ERROR(RemoveRestoreChannel(*connection));

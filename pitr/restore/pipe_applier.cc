@@ -124,15 +124,11 @@ Status CheckPipeCarries(ArchiveView& view, const Plan& plan) {
   return OkStatus();
 }
 
-Status PipeApplier::Apply(ArchiveView& view, const Plan& plan, const OnProgress& on_progress) {
+Status PipeApplier::Apply(SourceAccess& archive, const Plan& plan, const OnProgress& on_progress) {
   if (plan.to_apply.empty()) return OkStatus();
-  EventStream stream(view);
-  StreamRange range;
-  range.exclude = plan.base;
-  range.stop_before = plan.boundary.first_excluded;
   return ApplyStream(
       [&](const EventStream::Sink& sink, StreamProgress* progress) {
-        return stream.WriteRange(range, sink, progress);
+        return archive.WriteEvents(plan.boundary, plan.base, {}, sink, progress);
       },
       plan.transactions, on_progress);
 }

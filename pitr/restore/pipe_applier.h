@@ -35,7 +35,7 @@ class PipeApplier : public Applier {
       : access_(access), tools_(std::move(tools)) {}
 
   const char* name() const override { return "pipe"; }
-  Status Apply(ArchiveView& view, const Plan& plan, const OnProgress& on_progress) override;
+  Status Apply(SourceAccess& archive, const Plan& plan, const OnProgress& on_progress) override;
 
   // Where the events come from, for tests: calls the sink with a binlog stream.
   using Events = std::function<Status(const EventStream::Sink& sink, StreamProgress* progress)>;

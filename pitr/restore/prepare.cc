@@ -5,7 +5,6 @@
 #include "pitr/restore/blockers.h"
 #include "pitr/restore/client_access.h"
 #include "pitr/restore/continuation.h"
-#include "pitr/restore/pipe_applier.h"
 #include "pitr/restore/process.h"
 #include "pitr/restore/replica_applier.h"
 #include "pitr/restore/restore_channel.h"
@@ -42,20 +41,28 @@ Status CheckOptions(const RestoreOptions& options) {
   return OkStatus();
 }
 
+Result<std::optional<Located>> FindPosition(SourceAccess& archive, const std::string& file,
+                                            uint64_t position) {
+  Result<FoundPlace> found = archive.Locate(FilePosition{file, position});
+  if (found.ok()) return std::optional<Located>(std::move(found->around.found));
+  if (found.error().code() == Code::kNotFound) return std::optional<Located>();
+  return found.error();
+}
+
 // A dump without GTIDs (--set-gtid-purged=OFF) but with the binary log's position: the archive
 // knows which set that was.
-Result<GtidSet> SetAtPosition(Locator& locator, const BaseBackup& base) {
+Result<GtidSet> SetAtPosition(SourceAccess& archive, const BaseBackup& base) {
   const std::string place = base.source_file + ":" + std::to_string(base.source_position);
   Target at;
   at.kind = TargetKind::kGtid;
   TM_ASSIGN_OR_RETURN(std::optional<Located> next,
-                      locator.FindPosition(base.source_file, base.source_position));
+                      FindPosition(archive, base.source_file, base.source_position));
   if (next && next->source_begin >= base.source_position) {
     at.edge = Edge::kBefore;
     at.gtid = next->transaction.gtid;
   } else {  // perhaps at the end of what is archived of that file
     TM_ASSIGN_OR_RETURN(std::optional<Located> last,
-                        locator.FindPosition(base.source_file, base.source_position - 1));
+                        FindPosition(archive, base.source_file, base.source_position - 1));
     if (!last || last->transaction.source_end_pos != static_cast<uint32_t>(base.source_position))
       return Status(Code::kBadBackup,
                     base.path + " has no GTID set, and its position " + place +
@@ -64,15 +71,15 @@ Result<GtidSet> SetAtPosition(Locator& locator, const BaseBackup& base) {
     at.edge = Edge::kThrough;
     at.gtid = last->transaction.gtid;
   }
-  TM_ASSIGN_OR_RETURN(Boundary boundary, locator.Resolve(at));
+  TM_ASSIGN_OR_RETURN(Boundary boundary, archive.Resolve(at));
   return std::move(boundary.set);
 }
 
-Result<BaseBackup> ReadBase(FileSystem& files, Locator& locator, const std::string& path) {
+Result<BaseBackup> ReadBase(FileSystem& files, SourceAccess& archive, const std::string& path) {
   if (path.empty()) return BaseBackup();
   TM_ASSIGN_OR_RETURN(BaseBackup base, ReadMysqldump(files, path));
   if (base.has_gtid_set) return base;
-  TM_ASSIGN_OR_RETURN(base.gtid_set, SetAtPosition(locator, base));
+  TM_ASSIGN_OR_RETURN(base.gtid_set, SetAtPosition(archive, base));
   base.warnings.push_back("the dump has no GTID set; it was found from its position " +
                           base.source_file + ":" + std::to_string(base.source_position) +
                           " in the archive");
@@ -124,10 +131,10 @@ void FindPrograms(const RestoreOptions& options, PreparedRestore* prepared) {
   if (pipe) Find(target.mysqlbinlog, &prepared->mysqlbinlog, &prepared->blockers);
 }
 
-RestoreRequest RequestOf(FileSystem& files, const ArchiveView& view,
+RestoreRequest RequestOf(FileSystem& files, const std::string& source,
                          const RestoreOptions& options) {
   RestoreRequest request;
-  request.source = view.source();
+  request.source = source;
   request.dump_path = AbsolutePath(options.dump_path);
   request.point = options.point;
   request.surgery = options.surgery;
@@ -139,8 +146,8 @@ RestoreRequest RequestOf(FileSystem& files, const ArchiveView& view,
 }
 
 // What the directory holds, and that this command may go on with it.
-Status LookIntoDirectory(FileSystem& files, const ArchiveView& view, const RestoreOptions& options,
-                         PreparedRestore* prepared) {
+Status LookIntoDirectory(FileSystem& files, const std::string& source,
+                         const RestoreOptions& options, PreparedRestore* prepared) {
   const std::string& directory = options.target.directory;
   if (directory.empty()) return OkStatus();
   TM_ASSIGN_OR_RETURN(prepared->found, FindEarlierRestore(files, directory));
@@ -153,13 +160,12 @@ Status LookIntoDirectory(FileSystem& files, const ArchiveView& view, const Resto
     return OkStatus();
   }
   const RestoreState& found = *prepared->found;
-  if (options.resume && !found.source.empty() && found.source != view.source())
-    return Status(
-        Code::kTargetRefused,
-        directory + " holds a restore of source " + found.source + ", not " + view.source(),
-        "name that source with --source");
+  if (options.resume && !found.source.empty() && found.source != source)
+    return Status(Code::kTargetRefused,
+                  directory + " holds a restore of source " + found.source + ", not " + source,
+                  "name that source with --source");
   if (options.resume) return OkStatus();
-  return CheckSameRequest(directory, found, RequestOf(files, view, options));
+  return CheckSameRequest(directory, found, RequestOf(files, source, options));
 }
 
 // A base that is in the directory already.
@@ -194,8 +200,8 @@ Status CheckFinished(const std::string& directory, bool resume, PreparedRestore*
                 "--resume brings it there");
 }
 
-Status CheckBlockers(FileSystem& files, ArchiveView& view, const RestoreOptions& options,
-                     PreparedRestore* prepared) {
+Status CheckBlockers(FileSystem& files, const std::string& source_version,
+                     const RestoreOptions& options, PreparedRestore* prepared) {
   const std::string& directory = options.target.directory;
   const BaseBackup* dump = prepared->loads_base ? &prepared->base : nullptr;
   prepared->disk = EstimateDisk(prepared->plan, dump, options.target.provision, options.applier);
@@ -215,8 +221,7 @@ Status CheckBlockers(FileSystem& files, ArchiveView& view, const RestoreOptions&
     prepared->blockers.push_back(version.error());
     return OkStatus();
   }
-  TM_ASSIGN_OR_RETURN(const std::string source, SourceVersion(view, prepared->plan));
-  if (Status fit = CheckVersions(prepared->mysqld, *version, source); !fit.ok())
+  if (Status fit = CheckVersions(prepared->mysqld, *version, source_version); !fit.ok())
     prepared->blockers.push_back(std::move(fit));
   return OkStatus();
 }
@@ -244,68 +249,64 @@ Status AskRunningTarget(const RestoreOptions& options, const Coverage& coverage,
 }
 
 // What only the plan tells of it, and what would else come up when something has been done.
-Status CheckRunningTarget(ArchiveView& view, const RestoreOptions& options, const Plan& plan) {
-  std::set<Uuid> uuids;
-  for (const SegmentRecord& segment : view.segments()) uuids.insert(segment.header.server_uuid);
-  const Coverage coverage = view.ComputeCoverage();
+Status CheckRunningTarget(SourceAccess& archive, const RestoreOptions& options,
+                          const Coverage& coverage, const ProvedPlan& proved) {
+  TM_ASSIGN_OR_RETURN(std::set<Uuid> uuids, archive.ServerUuids());
   for (const auto& [tsid, intervals] : coverage.end.map()) uuids.insert(tsid.uuid);
   TM_ASSIGN_OR_RETURN(auto connection, OpenTarget(options));
   std::set<uint32_t> ids;
-  if (options.applier == ApplierKind::kReplica) {
-    TM_ASSIGN_OR_RETURN(ids, ArchivedServerIds(view, plan));
-  }
+  if (options.applier == ApplierKind::kReplica) ids = proved.source_server_ids;
   TM_RETURN_IF_ERROR(CheckIdentity(*connection, uuids, ids));
   if (options.applier == ApplierKind::kPipe) return OkStatus();
   TM_RETURN_IF_ERROR(CheckServeAddress(options.serve_address));
-  return CheckReplicaRights(
-      *connection, {.sets_workers = options.workers != 0, .skips = !plan.surgery.skip.empty()});
+  return CheckReplicaRights(*connection, {.sets_workers = options.workers != 0,
+                                          .skips = !proved.plan.surgery.skip.empty()});
 }
 
 }  // namespace
 
-Result<Plan> PlanRestore(ArchiveView& view, const Target& point, const GtidSet& base,
-                         const Surgery& earlier, const Surgery& given,
-                         const std::string& directory) {
-  Locator locator(view);
-  TM_ASSIGN_OR_RETURN(const Boundary boundary, locator.Resolve(point));
+Result<ProvedPlan> PlanRestore(SourceAccess& archive, const Target& point, const GtidSet& base,
+                               const Surgery& earlier, const Surgery& given,
+                               const std::string& directory, bool for_pipe) {
+  TM_ASSIGN_OR_RETURN(const Boundary boundary, archive.Resolve(point));
   if (!directory.empty()) TM_RETURN_IF_ERROR(CheckNotBeyond(directory, point, base, boundary));
   const Surgery all = Merged(earlier, given);
   TM_RETURN_IF_ERROR(CheckSurgery(all));
   const Surgery remaining = RemainingSurgery(earlier, given, boundary.set.Minus(base));
-  TM_ASSIGN_OR_RETURN(Plan plan, MakePlan(view.source(), point, base, boundary,
-                                          view.ComputeCoverage(), view.segments(), remaining));
+  TM_ASSIGN_OR_RETURN(ProvedPlan proved, archive.MakePlan(point, base, remaining, for_pipe));
+  Plan& plan = proved.plan;
   plan.surgery = all;
   if (!remaining.empty()) std::erase(plan.warnings, SurgeryWarning(remaining));
   if (!all.empty()) plan.warnings.push_back(SurgeryWarning(all));
-  return plan;
+  return proved;
 }
 
-Status CheckPlace(FileSystem& files, const ArchiveView& view, const RestoreOptions& options) {
+Status CheckPlace(FileSystem& files, const SourceAccess& archive, const RestoreOptions& options) {
   TM_RETURN_IF_ERROR(CheckOptions(options));
   PreparedRestore place;
-  if (options.target.provision) TM_RETURN_IF_ERROR(LookIntoDirectory(files, view, options, &place));
+  if (options.target.provision)
+    TM_RETURN_IF_ERROR(LookIntoDirectory(files, archive.source(), options, &place));
   if (options.target.provision && !place.found && options.dump_path.empty()) return NoBase();
   FindPrograms(options, &place);
   return place.blockers.empty() ? OkStatus() : place.blockers.front();
 }
 
-Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view,
+Result<PreparedRestore> PrepareRestore(FileSystem& files, SourceAccess& archive,
                                        const RestoreOptions& options) {
-  return PrepareRestore(files, view, options, /*data_is_lost=*/false);
+  return PrepareRestore(files, archive, options, /*data_is_lost=*/false);
 }
 
-Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view,
+Result<PreparedRestore> PrepareRestore(FileSystem& files, SourceAccess& archive,
                                        const RestoreOptions& options, bool data_is_lost) {
   TM_RETURN_IF_ERROR(CheckOptions(options));
   PreparedRestore prepared;
   const bool provision = options.target.provision;
-  if (provision) TM_RETURN_IF_ERROR(LookIntoDirectory(files, view, options, &prepared));
+  if (provision) TM_RETURN_IF_ERROR(LookIntoDirectory(files, archive.source(), options, &prepared));
   const RestoreState* found = prepared.found ? &*prepared.found : nullptr;
   prepared.loads_base =
       provision && (found == nullptr || data_is_lost || found->step == RestoreStep::kClaimed);
   FindPrograms(options, &prepared);
 
-  Locator locator(view);
   Surgery earlier = found != nullptr ? found->surgery : Surgery();
   if (!prepared.loads_base && provision) {
     prepared.base = LoadedBase(*found, options.resume);
@@ -313,24 +314,26 @@ Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view,
     std::string dump = options.dump_path;
     if (dump.empty() && found != nullptr) dump = found->dump_path;
     if (provision && dump.empty()) return NoBase();
-    TM_ASSIGN_OR_RETURN(prepared.base, ReadBase(files, locator, dump));
+    TM_ASSIGN_OR_RETURN(prepared.base, ReadBase(files, archive, dump));
     prepared.warnings = prepared.base.warnings;
   }
+  Coverage coverage;
   if (!provision) {
-    TM_RETURN_IF_ERROR(AskRunningTarget(options, view.ComputeCoverage(), &prepared));
+    TM_ASSIGN_OR_RETURN(coverage, archive.ReadCoverage());
+    TM_RETURN_IF_ERROR(AskRunningTarget(options, coverage, &prepared));
     // What the interrupted run has skipped is executed.
     if (prepared.left_over_channel)
       earlier.skip = options.surgery.skip.Intersection(prepared.base.gtid_set);
   }
   TM_ASSIGN_OR_RETURN(
-      prepared.plan,
-      PlanRestore(view, options.point, prepared.base.gtid_set, earlier, options.surgery,
-                  provision && !prepared.loads_base ? options.target.directory : ""));
-  if (options.applier == ApplierKind::kPipe)
-    TM_RETURN_IF_ERROR(CheckPipeCarries(view, prepared.plan));
-  if (!provision) TM_RETURN_IF_ERROR(CheckRunningTarget(view, options, prepared.plan));
+      ProvedPlan proved,
+      PlanRestore(archive, options.point, prepared.base.gtid_set, earlier, options.surgery,
+                  provision && !prepared.loads_base ? options.target.directory : "",
+                  options.applier == ApplierKind::kPipe));
+  if (!provision) TM_RETURN_IF_ERROR(CheckRunningTarget(archive, options, coverage, proved));
+  prepared.plan = std::move(proved.plan);
   TM_RETURN_IF_ERROR(CheckFinished(options.target.directory, options.resume, &prepared));
-  TM_RETURN_IF_ERROR(CheckBlockers(files, view, options, &prepared));
+  TM_RETURN_IF_ERROR(CheckBlockers(files, proved.source_version, options, &prepared));
   return prepared;
 }
 

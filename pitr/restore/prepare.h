@@ -9,13 +9,13 @@ namespace tidemark {
 // not done yet; `given`: this command's, of which what is new must concern the plan (kUsage). The
 // plan has both. `directory`: of a server that stands at `base`; kUnreachableTarget naming it if it
 // is beyond the boundary. "" for a base that is a backup.
-Result<Plan> PlanRestore(ArchiveView& view, const Target& point, const GtidSet& base,
-                         const Surgery& earlier, const Surgery& given,
-                         const std::string& directory);
+Result<ProvedPlan> PlanRestore(SourceAccess& archive, const Target& point, const GtidSet& base,
+                               const Surgery& earlier, const Surgery& given,
+                               const std::string& directory, bool for_pipe);
 // The blockers that can be told at once, before a dump is read: the first of them.
-Status CheckPlace(FileSystem& files, const ArchiveView& view, const RestoreOptions& options);
+Status CheckPlace(FileSystem& files, const SourceAccess& archive, const RestoreOptions& options);
 // `data_is_lost`: what the directory holds is worth nothing, whatever restore.json says.
-Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view,
+Result<PreparedRestore> PrepareRestore(FileSystem& files, SourceAccess& archive,
                                        const RestoreOptions& options, bool data_is_lost);
 
 }  // namespace tidemark

@@ -83,7 +83,7 @@ Status RestoreRun::BeginAnew() {
   }
   receipt_.directory = server_->directory();
   // From here on the directory is ours, and what goes wrong is told by a receipt in it.
-  state_.source = view_.source();
+  state_.source = archive_.source();
   state_.dump_path = AbsolutePath(prepared_.base.path);
   state_.dump_bytes = prepared_.base.bytes;
   state_.point = options_.point;
@@ -185,14 +185,15 @@ Status RestoreRun::GoOn() {
   if (const Status up = BringUp(); !up.ok()) {
     if (!server_->DataIsLost()) return up;
     Warn(
-        "the server was killed while it had no redo log, and its data was lost with it: this "
+        "the server had ended while it had no redo log, and its data was lost with it: this "
         "restore began anew");
-    Result<PreparedRestore> anew = PrepareRestore(files_, view_, options_, /*data_is_lost=*/true);
+    Result<PreparedRestore> anew =
+        PrepareRestore(files_, archive_, options_, /*data_is_lost=*/true);
     if (anew.ok() && !anew->blockers.empty()) anew = Status(anew->blockers.front());
     if (!anew.ok())
       return Status(anew.error())
           .WithContext(
-              "the server was killed while it had no redo log, and its data was lost with it; the "
+              "the server had ended while it had no redo log, and its data was lost with it; the "
               "restore cannot begin anew")
           .WithHint(anew.error().hint().empty() ? "name a base backup with --dump"
                                                 : anew.error().hint());
@@ -231,9 +232,10 @@ Status RestoreRun::LogInWithKeptSecret() {
 }
 
 // Only we, and what we applied, may have been here.
-Status RestoreRun::CheckNobodyUsedIt(const GtidSet& executed) const {
+Status RestoreRun::CheckNobodyUsedIt(const GtidSet& executed) {
   const std::string& directory = receipt_.directory;
-  const GtidSet errant = executed.Minus(view_.ComputeCoverage().end);
+  TM_ASSIGN_OR_RETURN(const Coverage coverage, archive_.ReadCoverage());
+  const GtidSet errant = executed.Minus(coverage.end);
   if (!errant.empty())
     return Status(Code::kTargetRefused,
                   "the server in " + directory +
@@ -252,8 +254,10 @@ Status RestoreRun::TakeItsPlace(const GtidSet& executed) {
   TM_RETURN_IF_ERROR(CheckNobodyUsedIt(executed));
   const bool applied = state_.step == RestoreStep::kApplied;
   const GtidSet base = options_.resume ? executed : prepared_.base.gtid_set;
-  TM_ASSIGN_OR_RETURN(prepared_.plan, PlanRestore(view_, options_.point, base, state_.surgery,
-                                                  options_.surgery, receipt_.directory));
+  TM_ASSIGN_OR_RETURN(ProvedPlan proved,
+                      PlanRestore(archive_, options_.point, base, state_.surgery, options_.surgery,
+                                  receipt_.directory, /*for_pipe=*/false));
+  prepared_.plan = std::move(proved.plan);
   if (!options_.resume) {  // beyond the boundary is seen above for what is the base only
     const GtidSet beyond = executed.Minus(prepared_.plan.end_set);
     if (!beyond.empty())

@@ -56,10 +56,10 @@ uint32_t RandomServerId(uint32_t not_this) {
 class ReplicaRun {
  public:
   ReplicaRun(const ClientAccess& access, const ReplicaApplierOptions& options,
-             const ArchiveView& view, const Plan& plan, const Applier::OnProgress& on_progress)
+             const SourceAccess& archive, const Plan& plan, const Applier::OnProgress& on_progress)
       : access_(access),
         options_(options),
-        view_(view),
+        archive_(archive),
         plan_(plan),
         on_progress_(on_progress),
         wanted_(plan.to_apply.Minus(plan.surgery.leave_out)) {}
@@ -161,11 +161,11 @@ class ReplicaRun {
     }
     user_ = ChannelUser(workers);
     ServedSource source;
-    source.name = view_.source();
+    source.name = archive_.source();
     source.server_uuid = RandomUuid();
     source.server_id =
         RandomServerId(static_cast<uint32_t>(std::strtoul(target_id.c_str(), nullptr, 10)));
-    source.open_view = options_.open_view;
+    source.open_feed = archive_.feeds();
     source.stop_before = plan_.boundary.first_excluded;
     source.boundary_set = plan_.boundary.set;
     source.leave_out = plan_.surgery.leave_out;
@@ -318,7 +318,7 @@ class ReplicaRun {
 
   const ClientAccess& access_;
   const ReplicaApplierOptions& options_;
-  const ArchiveView& view_;
+  const SourceAccess& archive_;
   const Plan& plan_;
   const Applier::OnProgress& on_progress_;
   const GtidSet wanted_;
@@ -335,8 +335,9 @@ class ReplicaRun {
 
 }  // namespace
 
-Status ReplicaApplier::Apply(ArchiveView& view, const Plan& plan, const OnProgress& on_progress) {
-  return ReplicaRun(access_, options_, view, plan, on_progress).Go();
+Status ReplicaApplier::Apply(SourceAccess& archive, const Plan& plan,
+                             const OnProgress& on_progress) {
+  return ReplicaRun(access_, options_, archive, plan, on_progress).Go();
 }
 
 }  // namespace tidemark

@@ -24,8 +24,6 @@ namespace tidemark {
 inline constexpr char kRestoreChannel[] = "tidemark_restore";
 
 struct ReplicaApplierOptions {
-  // Opens a view of its own on the archive: the port is served by other threads than ours.
-  std::function<Result<std::unique_ptr<ArchiveView>>()> open_view;
   unsigned workers = 0;  // 0: leave it to the target's configuration
   // Where we listen and the target connects to; loopback for a target on this machine.
   std::string serve_address = "127.0.0.1";
@@ -50,7 +48,7 @@ class ReplicaApplier : public Applier {
   // with its relay log, if the target still answers: what was not applied is served again.
   // kTargetRefused names GTID, table and the server's own message; kDiskFull if the target's disk
   // is; the archive's error if it could not be served; kInterrupted.
-  Status Apply(ArchiveView& view, const Plan& plan, const OnProgress& on_progress) override;
+  Status Apply(SourceAccess& archive, const Plan& plan, const OnProgress& on_progress) override;
 
  private:
   const ClientAccess& access_;

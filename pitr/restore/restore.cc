@@ -40,8 +40,8 @@ Result<Receipt> RestoreRun::Run() {
   if (!Report(RestorePhase::kPlan)) return Status(Code::kInterrupted, "interrupted");
   if (options_.target.provision && options_.target.directory.empty())
     return Status(Code::kUsage, "no directory is named for the new server");
-  TM_RETURN_IF_ERROR(CheckPlace(files_, view_, options_));
-  TM_ASSIGN_OR_RETURN(PreparedRestore prepared, PrepareRestore(files_, view_, options_));
+  TM_RETURN_IF_ERROR(CheckPlace(files_, archive_, options_));
+  TM_ASSIGN_OR_RETURN(PreparedRestore prepared, PrepareRestore(files_, archive_, options_));
   if (!prepared.blockers.empty()) return prepared.blockers.front();
   TakePrepared(std::move(prepared));
   if (prepared_.found && !prepared_.found->source.empty()) {
@@ -145,12 +145,9 @@ Status RestoreRun::RunApplier(const GtidSet& executed) {
     rest.transactions = rest.to_apply.Count();
     rest.base = executed.Union(plan.surgery.leave_out);
     return PipeApplier(*access_, {prepared_.mysqlbinlog, prepared_.mysql})
-        .Apply(view_, rest, on_progress);
+        .Apply(archive_, rest, on_progress);
   }
   ReplicaApplierOptions options;
-  options.open_view = [&files = files_, root = view_.archive().root(), source = view_.source()] {
-    return ArchiveView::Open(files, root, source);
-  };
   options.workers = server_ ? 0 : options_.workers;  // a new server was started with them
   if (server_) {
     options.target_is_ours = true;
@@ -159,7 +156,7 @@ Status RestoreRun::RunApplier(const GtidSet& executed) {
   } else {
     options.serve_address = options_.serve_address;
   }
-  return ReplicaApplier(*access_, std::move(options)).Apply(view_, plan, on_progress);
+  return ReplicaApplier(*access_, std::move(options)).Apply(archive_, plan, on_progress);
 }
 
 Status RestoreRun::Assert() {
@@ -231,19 +228,19 @@ std::string RestoreRun::ReceiptPath() const {
 }
 
 // Writes the receipt, and makes the error say what became of the target. A server with something in
-// it that is worth going on from is stopped in an orderly way: its redo log may be off.
+// it that is worth going on from is stopped so that it can.
 Status RestoreRun::Finish(Status outcome) {
   // Refused before anything was touched: there is nothing to put a receipt into.
   if (options_.target.provision && !server_) return outcome;
   if (!outcome.ok()) outcome = WithFate(outcome);
-  access_.reset();
   if (!outcome.ok() && server_ && !given_back_) {
     if (state_.step < RestoreStep::kLoaded)
       server_->Kill();
-    else if (const Status stopped = server_->Stop(); !stopped.ok())
+    else if (const Status stopped = StopToGoOnLater(); !stopped.ok())
       Warn("stopping the server failed: " + stopped.message());
     if (!state_.secret_file.empty()) (void)files_.Remove(state_.secret_file);
   }
+  access_.reset();
   receipt_.outcome = outcome.ok() ? "restored" : CodeName(outcome.code());
   receipt_.error = outcome;
   receipt_.finished_us = clock_.WallMicroseconds();
@@ -290,9 +287,9 @@ const char* RestorePhaseName(RestorePhase phase) {
   return "?";
 }
 
-Result<Receipt> RunRestore(FileSystem& files, Clock& clock, ArchiveView& view,
+Result<Receipt> RunRestore(FileSystem& files, Clock& clock, SourceAccess& archive,
                            const RestoreOptions& options, const OnRestoreProgress& progress) {
-  return RestoreRun(files, clock, view, options, progress).Run();
+  return RestoreRun(files, clock, archive, options, progress).Run();
 }
 
 }  // namespace tidemark

@@ -15,7 +15,6 @@
 #include <string>
 #include <vector>
 
-#include "pitr/planner.h"
 #include "pitr/restore/applier.h"
 #include "pitr/restore/base_backup.h"
 #include "pitr/restore/estimate.h"
@@ -117,14 +116,14 @@ struct PreparedRestore {
   std::string mysqlbinlog;
   std::vector<std::string> warnings;
 };
-Result<PreparedRestore> PrepareRestore(FileSystem& files, ArchiveView& view,
+Result<PreparedRestore> PrepareRestore(FileSystem& files, SourceAccess& archive,
                                        const RestoreOptions& options);
 
 // Prepare, provision, load, apply, assert, hand over, write the receipt; or only what of that an
 // earlier run has not done. kEndStateNotReached if the target's gtid_executed is not the plan's end
 // set; the receipt is written in every case once something was touched, and says what happened.
 using OnRestoreProgress = std::function<bool(const RestoreProgress&)>;  // false: interrupt
-Result<Receipt> RunRestore(FileSystem& files, Clock& clock, ArchiveView& view,
+Result<Receipt> RunRestore(FileSystem& files, Clock& clock, SourceAccess& archive,
                            const RestoreOptions& options, const OnRestoreProgress& progress);
 
 }  // namespace tidemark

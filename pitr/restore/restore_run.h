@@ -21,9 +21,9 @@ inline constexpr char kSecretFile[] = "restore.secret";
 
 class RestoreRun {
  public:
-  RestoreRun(FileSystem& files, Clock& clock, ArchiveView& view, const RestoreOptions& options,
+  RestoreRun(FileSystem& files, Clock& clock, SourceAccess& archive, const RestoreOptions& options,
              const OnRestoreProgress& progress)
-      : files_(files), clock_(clock), view_(view), options_(options), progress_(progress) {}
+      : files_(files), clock_(clock), archive_(archive), options_(options), progress_(progress) {}
 
   Result<Receipt> Run();
 
@@ -52,7 +52,7 @@ class RestoreRun {
   Status BringUp();
   Status LogInWithKeptSecret();
   Status TakeItsPlace(const GtidSet& executed);
-  Status CheckNobodyUsedIt(const GtidSet& executed) const;
+  Status CheckNobodyUsedIt(const GtidSet& executed);
   ServerOptions NewServer() const;
   ServerInstance::Earlier Earlier() const;
   ConnectionOptions Login(const std::string& user, const std::string& password_file) const;
@@ -61,6 +61,7 @@ class RestoreRun {
   void RemoveLeftovers();
 
   // hand_over.cc
+  Status StopToGoOnLater();
   Status HandOver();
   Status MakeDurable(bool proves);
   Status DropRestoreUser(Connection& connection);
@@ -78,7 +79,7 @@ class RestoreRun {
 
   FileSystem& files_;
   Clock& clock_;
-  ArchiveView& view_;
+  SourceAccess& archive_;
   const RestoreOptions& options_;
   const OnRestoreProgress& progress_;
   PreparedRestore prepared_;

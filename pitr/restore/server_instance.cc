@@ -30,6 +30,8 @@ constexpr char kSocketDirectory[] = "/tmp/tidemark-socket-";
 constexpr std::string_view kInitFileFailed = "[MY-000061]";
 // ER_IB_ERR_RECOVERY_REDO_DISABLED: "Server was killed when InnoDB redo logging was disabled."
 constexpr std::string_view kKilledWithoutRedo = "[MY-013598]";
+// Said at a start, it tells how the server was stopped.
+constexpr std::string_view kRedoIsOff = "InnoDB redo logging is disabled";
 
 uint32_t RandomServerId() {
   uint32_t id = 0;
@@ -229,6 +231,7 @@ Status ServerInstance::Start(Mode mode, const GoOn& go_on,
     up = Failed("could not run its first statements");
     (void)Stop();
   }
+  if (up.ok()) up = CheckStoppedWithRedo();
   if (!up.ok() && process_) return up;  // it may not have read its files yet; Stop settles
   const Status settled = Settle();
   return up.ok() ? settled : up;
@@ -280,6 +283,16 @@ Status ServerInstance::AwaitUp(const GoOn& go_on) {
       return Failed("takes no connections after " + std::to_string(kServerStartSecondsMax) +
                     " seconds");
   }
+}
+
+// Nobody can have switched it off since the start.
+Status ServerInstance::CheckStoppedWithRedo() {
+  data_is_lost_ = NewLog().find(kRedoIsOff) != std::string::npos;
+  if (!data_is_lost_) return OkStatus();
+  return Status(Code::kTargetRefused,
+                "mysqld in " + options_.directory +
+                    " was stopped while its redo log was off: its data cannot be relied upon",
+                "begin the restore again");
 }
 
 Status ServerInstance::Failed(const std::string& what) {

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "pitr/serve/dump_session.h"
-#include "replication/base/pool_work.h"
 #include "replication/base/clock.h"
+#include "replication/base/pool_work.h"
 
 namespace tidemark {
 namespace {
@@ -41,12 +41,12 @@ bool MayAskForGtids(std::string_view sql) {
   const auto has = [&](std::string_view word) {
     return std::search(sql.begin(), sql.end(), word.begin(), word.end(), same) != sql.end();
   };
-  return has("gtid_") || has("show");
+  return has("gtid_executed") || has("gtid_purged") || has("show");
 }
 
 Result<GtidFacts> ReadGtidFacts(const ServedSource& source) {
-  TM_ASSIGN_OR_RETURN(std::unique_ptr<ArchiveView> view, source.open_view());
-  const Coverage coverage = view->ComputeCoverage();
+  TM_ASSIGN_OR_RETURN(const std::unique_ptr<EventFeed> feed, source.open_feed({}));
+  const Coverage coverage = feed->coverage();
   const GtidSet executed = source.boundary_set ? *source.boundary_set : coverage.end;
   GtidFacts facts;
   facts.executed = executed.ToString();
@@ -87,6 +87,7 @@ asio::awaitable<void> Client::Run() {
   } else if (!logged_in.ok()) {
     spdlog::warn("connection of {} refused: {}", link_.peer(), logged_in.message());
     server_.SetLastError(logged_in);
+    ++server_.logins_refused;
   }
   Status ended = logged_in;
   if (logged_in.ok()) {

@@ -1,9 +1,7 @@
 #include "pitr/serve/dump.h"
 
 #include <algorithm>
-#include <set>
 
-#include "pitr/segment_cache.h"
 #include "pitr/serve/dump_checks.h"
 #include "pitr/serve/whole_events.h"
 #include "replication/base/checksum.h"
@@ -69,20 +67,6 @@ std::string AsSent(std::string_view event, bool keep_created, uint32_t server_id
   return sent;
 }
 
-uint64_t SourceEnd(const SegmentRecord& segment) {
-  return segment.header.source_start + segment.raw_bytes - segment.header.prefix_bytes;
-}
-
-std::set<Uuid> ServersOf(const ArchiveView& view) {
-  std::set<Uuid> servers;
-  for (const SegmentRecord& segment : view.segments()) servers.insert(segment.header.server_uuid);
-  return servers;
-}
-
-uint64_t LastSegmentOf(const ArchiveView& view) {
-  return view.segments().empty() ? 0 : view.segments().back().header.number;
-}
-
 StreamRange RangeOf(const ServedSource& source, const ReplicaRequest& request) {
   StreamRange range;
   range.exclude = request.executed.Union(source.leave_out);
@@ -94,30 +78,24 @@ StreamRange RangeOf(const ServedSource& source, const ReplicaRequest& request) {
 }  // namespace
 
 struct DumpStream::Impl {
-  Impl(const ServedSource& served, const ReplicaRequest& wanted,
-       std::unique_ptr<ArchiveView> opened)
+  Impl(const ServedSource& served, const ReplicaRequest& wanted, std::unique_ptr<EventFeed> opened)
       : source(served),
         request(wanted),
-        view(std::move(opened)),
-        cursor(*view, RangeOf(served, wanted)),
+        feed(std::move(opened)),
         whole_events(wanted.server_id),
-        packetizer(wanted.sequence),
-        checked_to(LastSegmentOf(*view)) {
+        packetizer(wanted.sequence) {
     if (request.knows_checksums) checksum = request.first_checksum;
   }
 
   Status CheckSets() const {
-    return CheckReplicaSet(view->ComputeCoverage(), ServersOf(*view), source, request);
+    return CheckReplicaSet(feed->coverage(), feed->servers(), source, request);
   }
-  Status CheckNewSegments();
 
   Status Step(std::string* out, State* state);
   Status SendTransactions(Bytes piece, std::string* out);
   Status SendFile(const std::string& name, Bytes event, std::string* out);
-  Status SendFileOf(const SegmentRecord& segment, std::string* out);
   Status SendAnyFile(bool last, std::string* out);
   Status AtEnd(std::string* out, State* state);
-  bool HasBeginningOf(const std::string& name) const;
   Status SendEvents(Bytes events, std::string* out);
 
   uint64_t KnownPosition() const;
@@ -126,12 +104,10 @@ struct DumpStream::Impl {
 
   const ServedSource source;
   const ReplicaRequest request;
-  const std::unique_ptr<ArchiveView> view;
-  EventCursor cursor;
+  const std::unique_ptr<EventFeed> feed;
   WholeEvents whole_events;
   EventPacketizer packetizer;
   ChecksumAlgorithm checksum = ChecksumAlgorithm::kOff;  // of the events that we make
-  uint64_t checked_to;  // number of the last segment that the replica's set was compared with
 
   std::string file;                // of the last Rotate; "": none yet
   std::string format_description;  // of it, as archived
@@ -141,19 +117,6 @@ struct DumpStream::Impl {
   bool ended = false;
   uint64_t bytes_sent = 0;
 };
-
-// What has been archived since the replica was checked may begin behind a gap.
-Status DumpStream::Impl::CheckNewSegments() {
-  const std::vector<SegmentRecord>& segments = view->segments();
-  bool check = checked_to == 0 && !segments.empty();
-  for (auto segment = segments.rbegin();
-       segment != segments.rend() && segment->header.number > checked_to; ++segment) {
-    check = check || !segment->header.gap.missing.IsSubsetOf(request.executed);
-  }
-  if (check) TM_RETURN_IF_ERROR(CheckSets());
-  checked_to = std::max(checked_to, LastSegmentOf(*view));
-  return OkStatus();
-}
 
 Status DumpStream::Impl::SendEvents(Bytes events, std::string* out) {
   TM_RETURN_IF_ERROR(packetizer.Append(events, out));
@@ -165,17 +128,6 @@ Status DumpStream::Impl::SendTransactions(Bytes piece, std::string* out) {
   all_sent = false;
   Status sent = whole_events.Feed(piece, [&](Bytes events) { return SendEvents(events, out); });
   return sent.ok() ? sent : std::move(sent).WithContext("source file " + file);
-}
-
-// Whether the replica gets the file from its first transaction on.
-bool DumpStream::Impl::HasBeginningOf(const std::string& name) const {
-  bool begins = false;
-  for (const SegmentRecord& segment : view->segments()) {
-    if (segment.header.source_file != name) continue;
-    begins = begins || segment.header.source_start == 0;
-    if (segment.gtids.Intersects(request.executed)) return false;
-  }
-  return begins;
 }
 
 Status DumpStream::Impl::SendFile(const std::string& name, Bytes event, std::string* out) {
@@ -195,32 +147,18 @@ Status DumpStream::Impl::SendFile(const std::string& name, Bytes event, std::str
   passed_position = 0;
   checksum = parsed.checksum;
   format_description = AsText(event);
-  return SendEvents(AsBytes(AsSent(format_description, HasBeginningOf(name), source.server_id)),
-                    out);
-}
-
-Status DumpStream::Impl::SendFileOf(const SegmentRecord& segment, std::string* out) {
-  SegmentCache cache(*view);
-  TM_ASSIGN_OR_RETURN(OpenSegment * opened, cache.Get(segment.header.number));
-  return SendFile(segment.header.source_file, AsBytes(opened->format_description), out);
+  const bool from_beginning = feed->GivesBeginningOf(name, request.executed);
+  return SendEvents(AsBytes(AsSent(format_description, from_beginning, source.server_id)), out);
 }
 
 // Nothing has been sent. The replica must have a file, or it could not be given heartbeats: the one
 // where the archive ends, or while there is still much to be read, where it begins.
 Status DumpStream::Impl::SendAnyFile(bool last, std::string* out) {
-  if (!file.empty() || view->segments().empty()) return OkStatus();
-  if (!last) return SendFileOf(view->segments().front(), out);
-  const SegmentRecord* segment = &view->segments().back();
-  uint64_t position = SourceEnd(*segment);
-  if (source.stop_before) {
-    segment = view->segment(source.stop_before->segment);
-    position = source.stop_before->source_begin;
-    if (segment == nullptr) {
-      return Status(Code::kGap, "The segment in which the boundary lies is not archived any more");
-    }
-  }
-  TM_RETURN_IF_ERROR(SendFileOf(*segment, out));
-  passed_position = position;
+  if (!file.empty()) return OkStatus();
+  TM_ASSIGN_OR_RETURN(const std::optional<EventFeed::File> any, feed->AnyFile(last));
+  if (!any) return OkStatus();
+  TM_RETURN_IF_ERROR(SendFile(any->name, AsBytes(any->format_description), out));
+  passed_position = any->position;
   return OkStatus();
 }
 
@@ -228,7 +166,7 @@ Status DumpStream::Impl::AtEnd(std::string* out, State* state) {
   TM_CHECK(whole_events.at_event_end() && packetizer.at_event_end());
   TM_RETURN_IF_ERROR(SendAnyFile(true, out));
   all_sent = true;
-  ended = cursor.at_stop() || source.boundary_set.has_value() || request.non_blocking;
+  ended = feed->at_stop() || source.boundary_set.has_value() || request.non_blocking;
   *state = ended ? State::kEnded : State::kCaughtUp;
   if (request.non_blocking) {
     AppendPacket(EofPayload(), packetizer.sequence(), out);
@@ -239,12 +177,12 @@ Status DumpStream::Impl::AtEnd(std::string* out, State* state) {
 }
 
 Status DumpStream::Impl::Step(std::string* out, State* state) {
-  TM_ASSIGN_OR_RETURN(StreamPiece piece, cursor.Next());
+  TM_ASSIGN_OR_RETURN(StreamPiece piece, feed->Next());
   *state = State::kMore;
   switch (piece.kind) {
     case StreamPiece::Kind::kFormatDescription:
       TM_CHECK(whole_events.at_event_end());
-      return SendFile(cursor.source_file(), piece.bytes, out);
+      return SendFile(feed->source_file(), piece.bytes, out);
     case StreamPiece::Kind::kTransactions: return SendTransactions(piece.bytes, out);
     case StreamPiece::Kind::kNothingYet: return SendAnyFile(false, out);
     case StreamPiece::Kind::kEnd: return AtEnd(out, state);
@@ -254,8 +192,8 @@ Status DumpStream::Impl::Step(std::string* out, State* state) {
 
 // How far the archive is known to be sent in `file`; to be said at a transaction's end only.
 uint64_t DumpStream::Impl::KnownPosition() const {
-  uint64_t cursor_position = cursor.source_file() == file ? cursor.source_position() : 0;
-  return std::max({replica_position, passed_position, cursor_position});
+  uint64_t feed_position = feed->source_file() == file ? feed->source_position() : 0;
+  return std::max({replica_position, passed_position, feed_position});
 }
 
 std::optional<uint64_t> DumpStream::Impl::BeatPosition() const {
@@ -282,8 +220,8 @@ DumpStream::~DumpStream() = default;
 
 Result<std::unique_ptr<DumpStream>> DumpStream::Open(const ServedSource& source,
                                                      const ReplicaRequest& request) {
-  TM_ASSIGN_OR_RETURN(std::unique_ptr<ArchiveView> view, source.open_view());
-  auto impl = std::make_unique<Impl>(source, request, std::move(view));
+  TM_ASSIGN_OR_RETURN(std::unique_ptr<EventFeed> feed, source.open_feed(RangeOf(source, request)));
+  auto impl = std::make_unique<Impl>(source, request, std::move(feed));
   TM_RETURN_IF_ERROR(impl->CheckSets());
   return std::unique_ptr<DumpStream>(new DumpStream(std::move(impl)));
 }
@@ -302,8 +240,9 @@ Result<DumpStream::State> DumpStream::Produce(size_t bytes_wanted, std::string* 
 }
 
 Status DumpStream::Refresh() {
-  TM_RETURN_IF_ERROR(impl_->view->Refresh());
-  return impl_->CheckNewSegments();
+  // What has been archived since the replica was checked may begin behind a gap.
+  TM_ASSIGN_OR_RETURN(const bool gap, impl_->feed->Refresh(impl_->request.executed));
+  return gap ? impl_->CheckSets() : OkStatus();
 }
 
 bool DumpStream::CanBeat() const {
@@ -326,9 +265,7 @@ bool DumpStream::AppendError(const Status& error, std::string* out) {
   return true;
 }
 
-uint64_t DumpStream::transactions_sent() const {
-  return impl_->cursor.progress().transactions_given;
-}
+uint64_t DumpStream::transactions_sent() const { return impl_->feed->transactions_given(); }
 uint64_t DumpStream::bytes_sent() const { return impl_->bytes_sent; }
 
 std::string DumpErrorPayload(const Status& error) {

@@ -1,8 +1,8 @@
 // One replica's event stream: from its dump request to packets. Checks the replica's GTID set
-// against the archive as a source does, then gives events. Does blocking reads of the archive,
-// knows nothing of sockets. Memory: a cursor (event_cursor.h), one event of kHeldEventBytesMax, the
-// replica's GTID set. One thread at a time. Nothing here survives a crash, or needs to: a replica
-// that reconnects says anew what it has.
+// against the archive as a source does, then gives events. Does blocking reads of the archive
+// (by its EventFeed), knows nothing of sockets. Memory: the feed, one event of kHeldEventBytesMax,
+// the replica's GTID set. One thread at a time. Nothing here survives a crash, or needs to: a
+// replica that reconnects says anew what it has.
 //
 // What is sent. For each source file of which something is sent:
 //   1. an artificial Rotate to (file, 4): timestamp and log_pos 0, our server_id;
@@ -35,8 +35,7 @@
 #include <optional>
 #include <string>
 
-#include "pitr/archive_view.h"
-#include "pitr/event_cursor.h"
+#include "pitr/event_feed.h"
 #include "pitr/serve/packet.h"
 #include "replication/event/binlog_format.h"
 
@@ -49,8 +48,7 @@ struct ServedSource {
   std::string name;
   Uuid server_uuid;        // ours
   uint32_t server_id = 0;  // ours
-  // A view of its own for each replica, at the archive's published end.
-  std::function<Result<std::unique_ptr<ArchiveView>>()> open_view;
+  OpenFeed open_feed;
   // An upper boundary: nothing from stop_before on is ever sent. `boundary_set` is the source's set
   // there. The set alone is a boundary too: the stream then ends with the last archived transaction
   // of the set, however the archive grows.

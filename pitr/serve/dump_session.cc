@@ -223,7 +223,10 @@ void DumpSession::LogEnd(const Status& why) {
                   NameOf(entry_->replica()), transactions, bytes, why.message());
   // Of a closed link the client or the server's stop is the reason.
   const bool failed = link_.open() && why.code() != Code::kEndOfData;
-  if (failed && !entry_->replaced()) server_.SetLastError(why);
+  if (failed && !entry_->replaced()) {
+    server_.SetLastError(why);
+    entry_->CountRefusal();
+  }
   spdlog::log(failed ? spdlog::level::warn : spdlog::level::info, text);
 }
 

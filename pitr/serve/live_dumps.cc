@@ -13,7 +13,10 @@ constexpr std::chrono::milliseconds kLastWordsMax{2000};
 
 LiveDumps::LiveDumps(boost::asio::io_context& io, const std::vector<ServedSource>& sources)
     : io_(io) {
-  for (const ServedSource& source : sources) growth_[source.name] = 0;
+  for (const ServedSource& source : sources) {
+    growth_[source.name] = 0;
+    totals_[source.name] = {};
+  }
 }
 
 const std::atomic<uint64_t>& LiveDumps::Growth(const std::string& source) const {
@@ -42,6 +45,11 @@ std::vector<ServedReplica> LiveDumps::Snapshot() const {
   return replicas;
 }
 
+std::map<std::string, ServeCounters::Source> LiveDumps::Totals() const {
+  std::lock_guard lock(mutex_);
+  return totals_;
+}
+
 LiveDumps::Entry::Entry(LiveDumps& dumps, PacketLink& link, ServedReplica replica)
     : dumps_(dumps), link_(link), replica_(std::move(replica)) {
   for (Entry* older : dumps_.entries_) {
@@ -49,6 +57,7 @@ LiveDumps::Entry::Entry(LiveDumps& dumps, PacketLink& link, ServedReplica replic
   }
   std::lock_guard lock(dumps_.mutex_);
   dumps_.entries_.insert(this);
+  ++dumps_.totals_[replica_.source].dumps;
 }
 
 LiveDumps::Entry::~Entry() {
@@ -58,9 +67,17 @@ LiveDumps::Entry::~Entry() {
 
 void LiveDumps::Entry::Update(bool caught_up, uint64_t transactions_sent, uint64_t bytes_sent) {
   std::lock_guard lock(dumps_.mutex_);
+  ServeCounters::Source& total = dumps_.totals_[replica_.source];
+  total.transactions_sent += transactions_sent - replica_.transactions_sent;
+  total.bytes_sent += bytes_sent - replica_.bytes_sent;
   replica_.caught_up = caught_up;
   replica_.transactions_sent = transactions_sent;
   replica_.bytes_sent = bytes_sent;
+}
+
+void LiveDumps::Entry::CountRefusal() {
+  std::lock_guard lock(dumps_.mutex_);
+  ++dumps_.totals_[replica_.source].dumps_refused;
 }
 
 // By UUID, and for clients that have none by server_id, which readers that are no replicas (0) may

@@ -2,7 +2,7 @@
 //
 // A source's growth is a number that only goes up. A dump reads it, then looks at the archive, and
 // before it sleeps compares: growth in between is a different number, so no wake-up can be lost.
-// Notify, Growth and Snapshot are called by any thread, the rest by the io thread.
+// Notify, Growth, Snapshot and Totals are called by any thread, the rest by the io thread.
 #pragma once
 
 #include <atomic>
@@ -33,6 +33,7 @@ class LiveDumps {
     Entry& operator=(const Entry&) = delete;
 
     void Update(bool caught_up, uint64_t transactions_sent, uint64_t bytes_sent);
+    void CountRefusal();
     bool replaced() const { return replaced_; }
     const ServedReplica& replica() const { return replica_; }
 
@@ -52,6 +53,7 @@ class LiveDumps {
   // Constant address: to be asked often. Zero for ever if there is no such source.
   const std::atomic<uint64_t>& Growth(const std::string& source) const;
   std::vector<ServedReplica> Snapshot() const;
+  std::map<std::string, ServeCounters::Source> Totals() const;  // ended ones included
 
  private:
   void WakeAll();
@@ -60,8 +62,9 @@ class LiveDumps {
   std::map<std::string, std::atomic<uint64_t>> growth_;  // its keys never change
   const std::atomic<uint64_t> no_growth_ = 0;
   std::atomic<bool> waking_ = false;  // WakeAll is on its way
-  mutable std::mutex mutex_;          // for what Snapshot sees; the io thread alone writes
+  mutable std::mutex mutex_;  // for what Snapshot and Totals see; the io thread alone writes
   std::set<Entry*> entries_;
+  std::map<std::string, ServeCounters::Source> totals_;
 };
 
 }  // namespace tidemark

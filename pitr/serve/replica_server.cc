@@ -36,7 +36,7 @@ Status CheckOptions(const ServeOptions& options) {
   for (const ServedSource& source : options.sources) {
     if (!sources.insert(source.name).second)
       return Status(Code::kUsage, "source " + source.name + " is served twice");
-    if (!source.open_view) return Status(Code::kUsage, "source " + source.name + " has no archive");
+    if (!source.open_feed) return Status(Code::kUsage, "source " + source.name + " has no archive");
   }
   std::set<std::string> users;
   for (const ServeAccount& account : options.accounts) {
@@ -131,6 +131,7 @@ void ReplicaServer::Impl::Admit(tcp::socket socket) {
   const ServeLimits& limits = state.options.limits;
   if (state.links.size() >= limits.connections_max) {
     WarnOfCrowd();
+    ++state.connections_refused;
     return TurnAway(std::move(socket));
   }
   // The oldest makes room, or who holds connections open without a word would shut everybody out.
@@ -197,6 +198,14 @@ uint16_t ReplicaServer::port() const { return impl_->port; }
 const std::string& ReplicaServer::address() const { return impl_->state.options.listen_address; }
 void ReplicaServer::NotifyDurable(const std::string& source) { impl_->state.dumps.Notify(source); }
 std::vector<ServedReplica> ReplicaServer::Replicas() const { return impl_->state.dumps.Snapshot(); }
+
+ServeCounters ReplicaServer::Counters() const {
+  ServeCounters counters;
+  counters.sources = impl_->state.dumps.Totals();
+  counters.logins_refused = impl_->state.logins_refused;
+  counters.connections_refused = impl_->state.connections_refused;
+  return counters;
+}
 
 Status ReplicaServer::LastDumpError() const {
   std::lock_guard lock(impl_->state.mutex);

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -72,6 +73,19 @@ struct ServedReplica {
   int64_t since_us = 0;
 };
 
+// Since the start.
+struct ServeCounters {
+  struct Source {
+    uint64_t dumps = 0;          // begun
+    uint64_t dumps_refused = 0;  // of these: ended by an error that the replica was told
+    uint64_t transactions_sent = 0;
+    uint64_t bytes_sent = 0;
+  };
+  std::map<std::string, Source> sources;
+  uint64_t logins_refused = 0;
+  uint64_t connections_refused = 0;  // too many
+};
+
 class ReplicaServer {
  public:
   // kUsage: address, certificate, key, an account that names no source or no secret. kIo: the port
@@ -84,6 +98,7 @@ class ReplicaServer {
   // The archive of `source` has grown, and its index knows. Cheap; any thread.
   void NotifyDurable(const std::string& source);
   std::vector<ServedReplica> Replicas() const;
+  ServeCounters Counters() const;
   // The last error with which a dump was ended or a login refused: for `pitr restore`, which is the
   // only peer's other end, and for status. A dump that ends because its replica went away,
   // connected again or the server stops is none.

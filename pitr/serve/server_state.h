@@ -2,6 +2,7 @@
 // coroutine. Unless said otherwise for the io thread only.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -64,6 +65,9 @@ struct ServerState {
   AheadReplicas ahead;
   uint32_t last_connection_id = 0;
   std::map<std::string, GtidFacts> gtid_facts;  // by source
+
+  std::atomic<uint64_t> logins_refused = 0;  // read by any thread, as the next
+  std::atomic<uint64_t> connections_refused = 0;
 
   std::mutex mutex;
   Status last_error;  // guarded by mutex

@@ -8,9 +8,9 @@
 #include "proto/rpc/call_head.h"
 #include "proto/rpc/http_answer.h"
 #include "proto/rpc/http_request.h"
-#include "replication/base/pool_work.h"
 #include "proto/rpc/stream_call.h"
 #include "proto/rpc/unary_call.h"
+#include "replication/base/pool_work.h"
 
 namespace tidemark::rpc {
 namespace {
@@ -123,7 +123,9 @@ std::optional<Caller> Client::Identify(const HttpRequest& request) const {
   const bool meant_for_us =
       link_.is_unix() || IsLocalHostName(request.Header("Host").value_or("localhost"));
   if (link_.on_this_machine() && meant_for_us && !a_browser)
-    credentials.anonymous_role = server_.options.anonymous_role;
+    credentials.anonymous_role =
+        link_.is_unix() ? server_.options.unix_role.value_or(server_.options.anonymous_role)
+                        : server_.options.anonymous_role;
   return server_.Access()->Identify(credentials);
 }
 
@@ -176,6 +178,8 @@ asio::awaitable<bool> Client::ServeMethod(HttpRequest& request, CallHead head) {
   if (caller) call.caller = std::move(*caller);
   SetContext(call);
   if (!refused) refused = call.head.refused;
+  if (!refused && !server_.accept_calls)
+    refused = Error(RpcCode::kUnavailable, "the server is still starting: try again");
   if (!refused) {
     admission_.SetKnown();
     refused = co_await ReadBody(request, call.share);

@@ -102,26 +102,10 @@ Status HttpLink::Settle(const error_code& error) {
   return closed_;
 }
 
-// The one place for writers that knows which of the two streams it is.
-template <typename Operation>
-asio::awaitable<Status> HttpLink::OnStream(Operation operation) {
-  error_code error;
-  auto token = asio::redirect_error(asio::use_awaitable, error);
-  if (!closed_.ok()) co_return closed_;
-  if (tls_) {
-    co_await operation(*tls_, token);
-  } else {
-    co_await operation(socket_, token);
-  }
-  co_return Settle(error);
-}
-
 asio::awaitable<Status> HttpLink::StartTls(std::shared_ptr<asio::ssl::context> context) {
-  error_code error;
   context_ = std::move(context);
-  tls_.emplace(socket_, *context_);
-  co_await tls_->async_handshake(asio::ssl::stream_base::server,
-                                 asio::redirect_error(asio::use_awaitable, error));
+  tls_.emplace(socket_, context_->native_handle());
+  const error_code error = co_await tls_->Handshake();
   if (error.category() == asio::error::get_ssl_category() &&
       ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_HTTP_REQUEST) {
     co_await AnswerInPlainText();
@@ -148,7 +132,7 @@ void HttpLink::Read(size_t bytes_max) {
     self->OnRead(error, size);
   };
   if (tls_) {
-    tls_->async_read_some(asio::buffer(arriving_), arrived);
+    tls_->ReadSome(arriving_.data(), arriving_.size(), arrived);
   } else {
     socket_.async_read_some(asio::buffer(arriving_), arrived);
   }
@@ -190,12 +174,19 @@ void HttpLink::Watch(std::shared_ptr<std::atomic<bool>> gone) {
 asio::awaitable<Status> HttpLink::Write(std::string_view bytes) {
   if (bytes.empty()) co_return OkStatus();
   const Deadline stalled(*this, stalled_max_, Status(Code::kIo, "the client takes nothing"));
-  auto write = [bytes](auto& stream, auto token) {
+  if (!closed_.ok()) co_return closed_;
+  error_code error;
+  if (tls_) {
+    error = co_await tls_->Write(bytes);
+  } else {
     // As much at a time as the socket takes; Asio's own choice is 64 KiB.
-    auto all = [size = bytes.size()](const error_code& error, size_t) { return error ? 0 : size; };
-    return asio::async_write(stream, asio::buffer(bytes), all, token);
-  };
-  Status written = co_await OnStream(write);
+    auto all = [size = bytes.size()](const error_code& failed, size_t) {
+      return failed ? 0 : size;
+    };
+    co_await asio::async_write(socket_, asio::buffer(bytes), all,
+                               asio::redirect_error(asio::use_awaitable, error));
+  }
+  const Status written = Settle(error);
   if (written.ok()) bytes_.out += bytes.size();
   co_return written;
 }

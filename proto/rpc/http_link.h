@@ -12,7 +12,6 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstdint>
@@ -21,6 +20,7 @@
 #include <string>
 #include <string_view>
 
+#include "proto/rpc/tls_stream.h"
 #include "replication/base/status.h"
 
 namespace tidemark::rpc {
@@ -87,8 +87,6 @@ class HttpLink : public std::enable_shared_from_this<HttpLink> {
   boost::asio::awaitable<void> Finish();
 
  private:
-  template <typename Operation>
-  boost::asio::awaitable<Status> OnStream(Operation operation);
   boost::asio::awaitable<void> AnswerInPlainText();
   void Read(size_t bytes_max);
   void OnRead(const boost::system::error_code& error, size_t size);
@@ -96,7 +94,7 @@ class HttpLink : public std::enable_shared_from_this<HttpLink> {
 
   Socket socket_;
   std::shared_ptr<boost::asio::ssl::context> context_;
-  std::optional<boost::asio::ssl::stream<Socket&>> tls_;
+  std::optional<TlsStream> tls_;
   boost::asio::steady_timer alarm_;
   const std::chrono::milliseconds stalled_max_;
   LinkBytes& bytes_;

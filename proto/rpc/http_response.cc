@@ -65,16 +65,16 @@ std::string ForeignProtocol(std::string_view bytes) {
   return "a server of another protocol (it begins with " + Hex(bytes) + ")";
 }
 
-// Beast's parser, giving what it finds straight to the reader's owner.
+// Beast's parser, for the head alone: its decoder of chunks aborts on some trailers
+// (chunked_body.h).
 class HttpResponseReader::Parser final : public http::basic_parser<false> {
  public:
   Parser() {
-    eager(true);
+    eager(false);
     header_limit(kHttpHeadBytesMax);
     body_limit(boost::none);  // the caller's, who takes it bit by bit
   }
   HttpHead head;
-  std::string* body = nullptr;
 
  private:
   void on_request_impl(http::verb, string_view, string_view, int, error_code&) override {}
@@ -89,13 +89,9 @@ class HttpResponseReader::Parser final : public http::basic_parser<false> {
   }
   void on_header_impl(error_code&) override { head.keep_alive = keep_alive(); }
   void on_body_init_impl(const boost::optional<uint64_t>&, error_code&) override {}
-  size_t on_body_impl(string_view bytes, error_code&) override {
-    body->append(bytes.data(), bytes.size());
-    return bytes.size();
-  }
+  size_t on_body_impl(string_view bytes, error_code&) override { return bytes.size(); }
   void on_chunk_header_impl(uint64_t, string_view, error_code&) override {}
   size_t on_chunk_body_impl(uint64_t, string_view bytes, error_code&) override {
-    body->append(bytes.data(), bytes.size());
     return bytes.size();
   }
   void on_finish_impl(error_code&) override {}
@@ -119,60 +115,72 @@ Status HttpResponseReader::Feed(std::string_view bytes, std::string* body) {
     recognized_ = pending_.size() >= kHttpBegin.size();
     if (!recognized_) return OkStatus();
   }
-  parser_->body = body;
-  failed_ = Advance();
-  if (parser_) parser_->body = nullptr;
+  while (failed_.ok() && !head_done_ && !pending_.empty()) {
+    const size_t before = pending_.size();
+    failed_ = AdvanceHead();
+    if (pending_.size() == before) break;  // it must see more
+  }
+  if (failed_.ok() && head_done_ && !done_) failed_ = AdvanceBody(body);
   return failed_;
 }
 
-// Parses for as long as there is something to parse.
-Status HttpResponseReader::Advance() {
-  size_t taken = 0;
+Status HttpResponseReader::AdvanceHead() {
   error_code error;
-  while (!done_ && taken < pending_.size()) {
-    const size_t used = parser_->put(
-        boost::asio::const_buffer(pending_.data() + taken, pending_.size() - taken), error);
-    taken += used;
-    if (error == http::error::need_more) break;
-    if (error) return Status(Code::kCorruption, "its HTTP answer is malformed: " + error.message());
-    if (parser_->is_done()) {
-      std::string* body = parser_->body;
-      TM_RETURN_IF_ERROR(Finish());
-      parser_->body = body;
-    }
-  }
-  if (!head_done_ && parser_->is_header_done() && parser_->head.status / 100 != 1) {
-    head_ = std::move(parser_->head);
-    head_done_ = true;
-  }
+  const size_t taken = parser_->put(boost::asio::buffer(pending_), error);
   pending_.erase(0, taken);
-  // A header line or a chunk's head must be seen whole, and so is kept: not without end.
-  if (!done_ && pending_.size() > kHttpHeadBytesMax)
+  if (error && error != http::error::need_more)
+    return Status(Code::kCorruption, "its HTTP answer is malformed: " + error.message());
+  if (parser_->is_header_done()) return TakeHead();
+  // A header line must be seen whole, and so is kept: not without end.
+  if (pending_.size() > kHttpHeadBytesMax)
     return Status(Code::kCorruption, "its HTTP answer is malformed: a line without an end");
   return OkStatus();
 }
 
-Status HttpResponseReader::Finish() {
-  if (head_done_ || parser_->head.status / 100 != 1) {
-    if (!head_done_) head_ = std::move(parser_->head);
-    head_done_ = true;
-    done_ = true;
+Status HttpResponseReader::TakeHead() {
+  const HttpHead& head = parser_->head;
+  if (head.status == 101)  // never asked for
+    return Status(Code::kCorruption, "it switches to another protocol, unasked");
+  if (head.status / 100 == 1) {
+    if (++informational_ > kInformationalAnswersMax)
+      return Status(Code::kCorruption, "it sends informational answers without end");
+    parser_ = std::make_unique<Parser>();
     return OkStatus();
   }
-  if (parser_->head.status == 101)  // never asked for
-    return Status(Code::kCorruption, "it switches to another protocol, unasked");
-  if (++informational_ > kInformationalAnswersMax)
-    return Status(Code::kCorruption, "it sends informational answers without end");
-  parser_ = std::make_unique<Parser>();
+  head_done_ = true;
+  if (parser_->chunked()) {
+    chunks_.emplace();
+  } else if (!parser_->need_eof()) {
+    const auto length = parser_->content_length();
+    left_ = length ? *length : 0;
+  }
+  done_ = parser_->is_done() || left_ == 0u;
+  head_ = std::move(parser_->head);
+  return OkStatus();
+}
+
+Status HttpResponseReader::AdvanceBody(std::string* body) {
+  if (chunks_) {
+    const Result<bool> whole = chunks_->Put(&pending_, body);
+    if (!whole.ok())
+      return Status(Code::kCorruption, "its HTTP answer is malformed: " + whole.error().message());
+    done_ = *whole;
+    return OkStatus();
+  }
+  const size_t size =
+      static_cast<size_t>(std::min<uint64_t>(left_.value_or(UINT64_MAX), pending_.size()));
+  body->append(pending_, 0, size);
+  pending_.erase(0, size);
+  if (left_) *left_ -= size;
+  done_ = left_ == 0u;
   return OkStatus();
 }
 
 Status HttpResponseReader::FeedEnd() {
   if (!failed_.ok()) return failed_;
   if (done_) return OkStatus();
-  error_code error = http::error::partial_message;
-  if (head_done_) parser_->put_eof(error);
-  if (error || !pending_.empty())
+  const bool ends_with_connection = head_done_ && !chunks_ && !left_;
+  if (!ends_with_connection)
     return failed_ = Status(Code::kTruncated, started_ ? "the connection ended inside the answer"
                                                        : "the connection ended before an answer");
   done_ = true;

@@ -7,11 +7,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "proto/rpc/chunked_body.h"
 #include "replication/base/status.h"
 
 namespace tidemark::rpc {
@@ -58,14 +60,17 @@ class HttpResponseReader {
   bool reusable() const { return done_ && pending_.empty() && head_.keep_alive; }
 
  private:
-  class Parser;
+  class Parser;  // of heads
 
-  Status Advance();
-  Status Finish();
+  Status AdvanceHead();
+  Status TakeHead();
+  Status AdvanceBody(std::string* body);
 
   std::unique_ptr<Parser> parser_;
   HttpHead head_;
   std::string pending_;  // bytes that the parser could not yet take
+  std::optional<ChunkedBody> chunks_;
+  std::optional<uint64_t> left_;  // of a body with a length; neither: it ends with the connection
   uint32_t informational_ = 0;
   bool started_ = false;
   bool recognized_ = false;  // it is HTTP/1

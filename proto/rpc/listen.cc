@@ -64,26 +64,37 @@ Status RemoveStale(asio::io_context& io, const std::string& path) {
 
 }  // namespace
 
+Status Listener::Check(const RpcListener& wanted, bool plaintext_allowed) {
+  if (wanted.address.starts_with(kUnixPrefix)) {
+    const size_t path_bytes = wanted.address.size() - kUnixPrefix.size();
+    if (path_bytes == 0 || path_bytes >= sizeof(sockaddr_un::sun_path))
+      return Status(Code::kUsage, "'" + wanted.address + "' cannot be a unix socket's path",
+                    "at most 107 characters");
+    if (!wanted.tls) return OkStatus();
+    return Status(Code::kUsage, "a unix socket has no TLS", "its file's mode protects it");
+  }
+  TM_ASSIGN_OR_RETURN(const tcp::endpoint endpoint, ParseAddress(wanted.address));
+  if (wanted.tls || endpoint.address().is_loopback() || plaintext_allowed) return OkStatus();
+  return Status(Code::kUsage, "listening at " + wanted.address + " without TLS is refused",
+                "tokens would go over the network in plain text: configure a certificate");
+}
+
 Result<std::unique_ptr<Listener>> Listener::Open(asio::io_context& io, const RpcListener& wanted,
                                                  bool plaintext_allowed) {
+  TM_RETURN_IF_ERROR(Check(wanted, plaintext_allowed));
   std::unique_ptr<Listener> listener(new Listener(io));
   listener->tls_ = wanted.tls;
   if (!wanted.address.starts_with(kUnixPrefix)) {
-    TM_RETURN_IF_ERROR(listener->OpenInternet(wanted, plaintext_allowed));
+    TM_RETURN_IF_ERROR(listener->OpenInternet(wanted));
     return listener;
   }
-  if (wanted.tls)
-    return Status(Code::kUsage, "a unix socket has no TLS", "its file's mode protects it");
   TM_RETURN_IF_ERROR(
       listener->OpenUnix(io, wanted.address.substr(kUnixPrefix.size()), wanted.unix_mode));
   return listener;
 }
 
-Status Listener::OpenInternet(const RpcListener& wanted, bool plaintext_allowed) {
+Status Listener::OpenInternet(const RpcListener& wanted) {
   TM_ASSIGN_OR_RETURN(const tcp::endpoint endpoint, ParseAddress(wanted.address));
-  if (!wanted.tls && !endpoint.address().is_loopback() && !plaintext_allowed)
-    return Status(Code::kUsage, "listening at " + wanted.address + " without TLS is refused",
-                  "tokens would go over the network in plain text: configure a certificate");
   error_code error;
   acceptor_.open(Acceptor::protocol_type(endpoint.protocol()), error);
   if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
@@ -98,9 +109,6 @@ Status Listener::OpenInternet(const RpcListener& wanted, bool plaintext_allowed)
 }
 
 Status Listener::OpenUnix(asio::io_context& io, const std::string& path, uint32_t mode) {
-  if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path))
-    return Status(Code::kUsage, "'" + path + "' cannot be a unix socket's path",
-                  "at most 107 characters");
   TM_RETURN_IF_ERROR(RemoveStale(io, path));
   error_code error;
   acceptor_.open(Acceptor::protocol_type(Unix()), error);

@@ -16,7 +16,9 @@ class Listener {
  public:
   using Acceptor = boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol>;
 
-  // kUsage: not an address, or one that others reach without TLS. kLocked, kIo: cannot be had.
+  // kUsage: not an address, or one that others reach without TLS. Opens nothing.
+  static Status Check(const RpcListener& wanted, bool plaintext_allowed);
+  // The same; kLocked, kIo: cannot be had.
   static Result<std::unique_ptr<Listener>> Open(boost::asio::io_context& io,
                                                 const RpcListener& wanted, bool plaintext_allowed);
   ~Listener();  // a unix socket's file goes, too, if it is still ours
@@ -27,7 +29,7 @@ class Listener {
 
  private:
   explicit Listener(boost::asio::io_context& io) : acceptor_(io) {}
-  Status OpenInternet(const RpcListener& wanted, bool plaintext_allowed);
+  Status OpenInternet(const RpcListener& wanted);
   Status OpenUnix(boost::asio::io_context& io, const std::string& path, uint32_t mode);
 
   Acceptor acceptor_;

@@ -50,6 +50,7 @@ Status CheckOptions(const RpcServerOptions& options) {
   for (const RpcListener& listener : options.listeners) {
     if (listener.tls && !options.tls)
       return Status(Code::kUsage, "listening at " + listener.address + " needs a certificate");
+    TM_RETURN_IF_ERROR(Listener::Check(listener, options.plaintext_allowed));
   }
   return OkStatus();
 }
@@ -66,6 +67,13 @@ void QuietProtobuf() {
 }
 
 }  // namespace
+
+Status CheckServerOptions(const RpcServerOptions& options) {
+  TM_RETURN_IF_ERROR(CheckOptions(options));
+  if (!options.tls) return OkStatus();
+  TM_ASSIGN_OR_RETURN([[maybe_unused]] const auto tls, ServerTls::Load(*options.tls));
+  return OkStatus();
+}
 
 struct RpcServer::Impl {
   Impl(ServiceRegistry registry, RpcServerOptions options)
@@ -208,6 +216,8 @@ void RpcServer::Stop() {
   impl_->state.pages_pool.join();
   impl_->listeners.clear();
 }
+
+void RpcServer::AcceptCalls(bool accept) { impl_->state.accept_calls = accept; }
 
 void RpcServer::Notify(const std::string& topic) { impl_->state.topics.Notify(topic); }
 

@@ -55,7 +55,7 @@ struct AuditRecord {
   const CallContext* context = nullptr;  // who, what, from where
   // nullptr: refused before there was one. Valid during the call, as everything here.
   const Message* request = nullptr;
-  bool begins = false;            // a stream's first of two records; the rest is empty then
+  bool begins = false;            // a stream's first of two records; what follows is empty then
   std::optional<RpcError> error;  // nullopt: done
   std::chrono::microseconds duration{0};
 };
@@ -65,6 +65,7 @@ struct RpcServerOptions {
   std::optional<ServerTlsFiles> tls;              // if a listener has it
   std::shared_ptr<const AccessList> access;       // nullptr: an empty one
   Role anonymous_role = Role::kNone;              // of callers on this machine
+  std::optional<Role> unix_role;                  // the same at unix sockets, if it is another
   bool plaintext_allowed = false;                 // listeners that others reach, without TLS
   std::function<void(const AuditRecord&)> audit;  // several threads at once; may block
   RpcLimits limits = {};
@@ -95,6 +96,9 @@ struct RpcCounters {
   size_t active_streams = 0;
 };
 
+// What Start would refuse before it listens: addresses, certificates. kUsage. Opens no socket.
+Status CheckServerOptions(const RpcServerOptions& options);
+
 class RpcServer {
  public:
   RpcServer(ServiceRegistry registry, RpcServerOptions options);
@@ -112,6 +116,9 @@ class RpcServer {
   // What Start listens at, with the port that it got.
   std::vector<std::string> addresses() const;
 
+  // Whether methods are answered (they are, unless told otherwise) or refused as unavailable, which
+  // clients try again. Pages are answered anyway.
+  void AcceptCalls(bool accept);
   // Something has happened that streams may wait for (MessageStream::topic). Cheap; nothing happens
   // before Start and after Stop.
   void Notify(const std::string& topic);

@@ -52,6 +52,7 @@ struct ServerState {
   Topics topics;
   LinkBytes bytes;
   std::atomic<uint64_t> access_version = 0;
+  std::atomic<bool> accept_calls = true;
 
   std::set<HttpLink*> links;
   size_t strangers = 0;

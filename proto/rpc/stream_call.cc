@@ -80,9 +80,9 @@ asio::awaitable<bool> StreamCall::Run() {
 asio::awaitable<std::optional<RpcError>> StreamCall::Serve() {
   std::optional<RpcError> error;
   access_version_ = server_.access_version;
-  co_await AuditInPool(/*begins=*/true, error);
   auto open = [this] { return Open(); };
   error = co_await InPool(server_.calls, open);
+  co_await AuditInPool(/*begins=*/true, std::nullopt);  // nothing has been given yet
   call_.share.Release();
   std::string compression;
   if (call_.head.answer_compression != Compression::kIdentity) {

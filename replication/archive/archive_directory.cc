@@ -126,9 +126,13 @@ Result<std::vector<std::string>> ArchiveDirectory::Sources() const {
 
 Status ArchiveDirectory::CreateSource(const std::string& source) {
   TM_RETURN_IF_ERROR(CheckSourceName(source));
+  const std::string directory = JoinPath(root_, source);
   TM_RETURN_IF_ERROR(files_.CreateDirectories(SegmentsPath(source)));
+  // Names that we find may be those of a process that was killed before it could sync them.
+  for (const std::string& path : {SegmentsPath(source), directory, root_})
+    TM_RETURN_IF_ERROR(files_.SyncDirectory(path));
   // Written last: a directory without it is no source yet.
-  if (files_.Exists(JoinPath(JoinPath(root_, source), "identity"))) return OkStatus();
+  if (files_.Exists(JoinPath(directory, "identity"))) return OkStatus();
   SourceIdentity identity;
   identity.replica_uuid = RandomUuid();
   return WriteIdentity(source, identity);

@@ -36,7 +36,7 @@ class ArchiveDirectory {
   static Status CheckSourceName(const std::string& name);
   Result<std::vector<std::string>> Sources() const;  // sorted
   Status CreateSource(
-      const std::string& source);  // directories and identity, durable; nothing if there
+      const std::string& source);  // directories and identity; durable, also if they were there
   Result<SourceIdentity> ReadIdentity(const std::string& source) const;
   Status WriteIdentity(const std::string& source, const SourceIdentity& identity);
 

@@ -122,6 +122,7 @@ const char* SealReasonName(SealReason reason) {
     case SealReason::kStop: return "stop";
     case SealReason::kRecovery: return "recovery";
     case SealReason::kSourceChange: return "source-change";
+    case SealReason::kRequest: return "request";
   }
   return "unknown";
 }
@@ -208,7 +209,7 @@ Result<SegmentFooter> DecodeSegmentFooter(Bytes bytes) {
   ByteReader reader(frame.first(body));
   reader.Skip(kPreambleBytes);
   const uint8_t reason = reader.U8();
-  if (reason < uint8_t(SealReason::kRotation) || reason > uint8_t(SealReason::kSourceChange))
+  if (reason < uint8_t(SealReason::kRotation) || reason > uint8_t(SealReason::kRequest))
     return Damaged("footer", "seal reason " + std::to_string(reason) + " is none");
   footer.reason = static_cast<SealReason>(reason);
   footer.ends_source_file = (reader.U8() & kFlagEndsSourceFile) != 0;

@@ -57,7 +57,8 @@ enum class SealReason : uint8_t {
   kAge = 3,
   kStop = 4,
   kRecovery = 5,
-  kSourceChange = 6
+  kSourceChange = 6,
+  kRequest = 7
 };
 const char* SealReasonName(SealReason reason);
 

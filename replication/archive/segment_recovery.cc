@@ -127,10 +127,7 @@ Result<SegmentContents> Seal(FileSystem& files, Clock& clock, File& file, const 
 Result<RecoveredSegment> RemoveEmpty(FileSystem& files, const std::string& path,
                                      uint64_t file_size) {
   TM_RETURN_IF_ERROR(files.Remove(path));
-  const size_t slash = path.rfind('/');
-  TM_RETURN_IF_ERROR(files.SyncDirectory(slash == std::string::npos ? "."
-                                         : slash == 0               ? "/"
-                                                                    : path.substr(0, slash)));
+  TM_RETURN_IF_ERROR(files.SyncDirectory(ParentPath(path)));
   RecoveredSegment recovered;
   recovered.removed = true;
   recovered.cut_bytes = file_size;

@@ -139,7 +139,7 @@ class Posix : public FileSystem {
 
   Status CreateDirectories(const std::string& path) override {
     if (path.empty() || IsDirectory(path)) return OkStatus();
-    std::string parent = Parent(path);
+    std::string parent = ParentPath(path);
     if (parent != path) TM_RETURN_IF_ERROR(CreateDirectories(parent));
     if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
       return ErrnoStatus(errno, "create", path);
@@ -222,13 +222,6 @@ class Posix : public FileSystem {
     if (::pread(descriptor, text, sizeof(text) - 1, 0) <= 0) return 0;
     return std::strtoll(text, nullptr, 10);
   }
-
-  static std::string Parent(const std::string& path) {
-    size_t end = path.find_last_not_of('/');
-    size_t slash = end == std::string::npos ? std::string::npos : path.rfind('/', end);
-    if (slash == std::string::npos) return path[0] == '/' ? "/" : ".";
-    return slash == 0 ? "/" : path.substr(0, slash);
-  }
 };
 
 }  // namespace
@@ -266,16 +259,20 @@ Status WriteSmallFileDurably(FileSystem& files, const std::string& path,
     return written;
   }
   TM_RETURN_IF_ERROR(files.Rename(temporary, path));
-  size_t slash = path.rfind('/');
-  return files.SyncDirectory(slash == std::string::npos ? "."
-                             : slash == 0               ? "/"
-                                                        : path.substr(0, slash));
+  return files.SyncDirectory(ParentPath(path));
 }
 
 std::string JoinPath(std::string_view directory, std::string_view name) {
   std::string path(directory);
   if (!path.empty() && path.back() != '/') path += '/';
   return path.append(name);
+}
+
+std::string ParentPath(std::string_view path) {
+  const size_t end = path.find_last_not_of('/');
+  const size_t slash = end == std::string_view::npos ? end : path.rfind('/', end);
+  if (slash == std::string_view::npos) return path.starts_with('/') ? "/" : ".";
+  return slash == 0 ? "/" : std::string(path.substr(0, slash));
 }
 
 }  // namespace tidemark

@@ -68,5 +68,7 @@ Result<std::string> ReadSmallFile(FileSystem& files, const std::string& path, ui
 Status WriteSmallFileDurably(FileSystem& files, const std::string& path, std::string_view contents);
 
 std::string JoinPath(std::string_view directory, std::string_view name);
+// The directory that `path` is in: "/a/b" and "/a/b/" are in "/a", "b" is in ".", "/b" in "/".
+std::string ParentPath(std::string_view path);
 
 }  // namespace tidemark

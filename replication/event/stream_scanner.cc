@@ -333,12 +333,6 @@ const Gtid* StreamScanner::open_gtid() const {
 }
 ChecksumAlgorithm StreamScanner::checksum() const { return state_->integrity.checksum(); }
 
-void StreamScanner::DropOpenTransaction(uint64_t offset_now) {
-  state_->framer.Reset();
-  state_->boundary = TransactionBoundary();
-  state_->offset = offset_now;
-}
-
 void StreamScanner::Rebase(uint64_t offset_now) {
   State& state = *state_;
   TM_CHECK(!state.framer.in_event());

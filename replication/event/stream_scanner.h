@@ -82,9 +82,6 @@ class StreamScanner {
   bool in_transaction() const;
   const Gtid* open_gtid() const;  // of the transaction under way, else nullptr
   ChecksumAlgorithm checksum() const;
-  // Forgets a transaction (and partial event) under way: the connection broke and the source will
-  // send it again.
-  void DropOpenTransaction(uint64_t offset_now);
   // The event just fed ends at stream offset `offset_now`, whatever was counted so far: the sink
   // feeds events that it does not archive and begins segments between events. The begin of an open
   // transaction moves along.

@@ -19,19 +19,21 @@ constexpr size_t kHashBytes = 64u << 10;
 Pipeline::Pipeline(ArchiveDirectory& archive, std::string source, Clock& clock,
                    DurableListener& listener, PipelineOptions options)
     : state_(std::make_unique<State>(archive, std::move(source), clock, listener, options)) {
-  state_->writer_thread = std::thread([state = state_.get()] { state->WriterLoop(); });
-  state_->syncer_thread = std::thread([state = state_.get()] { state->SyncerLoop(); });
+  state_->writer_party.Start([state = state_.get()] { state->WriterLoop(); });
+  state_->syncer_party.Start([state = state_.get()] { state->SyncerLoop(); });
 }
 
-Pipeline::~Pipeline() {
+Pipeline::~Pipeline() { Stop(); }
+
+void Pipeline::Stop() {
   {
     std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
+    if (std::exchange(state_->stopping, true)) return;
   }
   state_->work.notify_all();
   state_->batches_ready.notify_all();
-  state_->writer_thread.join();
-  state_->syncer_thread.join();
+  state_->writer_party.Join();
+  state_->syncer_party.Join();
 }
 
 Status Pipeline::Begin(SegmentStart start, int64_t commit_high_us) {

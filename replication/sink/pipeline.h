@@ -25,12 +25,17 @@
 
 namespace tidemark {
 
+class SourceMeter;
+class TurnScheduler;
+
 struct PipelineOptions {
   size_t ring_bytes = 4u << 20;
   uint64_t batch_raw_bytes =
       1u << 20;            // a durable point is due when this much waits, even if the disk is busy
   size_t batches_max = 4;  // waiting for the disk
   SegmentWriterOptions writer = {};
+  SourceMeter* meter = nullptr;    // of fdatasyncs; must outlive the pipeline
+  TurnScheduler* turns = nullptr;  // simulation only (turn_scheduler.h); must outlive the pipeline
 };
 
 class Pipeline {
@@ -48,7 +53,10 @@ class Pipeline {
   // The failure that stopped everything, if one did: an idle source gives no other occasion to
   // notice.
   Status Health() const;
-  // Whether that failure leaves in doubt what the files hold behind the last announced batch.
+  // Stops at once, as the destructor does; only Health and SyncFailed may be called then.
+  void Stop();
+  // Whether that failure leaves in doubt what the files hold behind the last announced batch. After
+  // Stop: an fdatasync that was under way when something else failed may fail as well.
   bool SyncFailed() const;
   // Waits until every whole transaction given so far is durable and announced, and every Seal done.
   Status Drain();

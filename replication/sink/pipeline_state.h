@@ -2,18 +2,17 @@
 // caller's side) and pipeline_threads.cc (the writer and the syncer).
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "replication/archive/segment_catalog.h"
 #include "replication/sink/byte_ring.h"
 #include "replication/sink/pipeline.h"
+#include "replication/sink/turn_scheduler.h"
 
 namespace tidemark {
 
@@ -53,7 +52,12 @@ struct Pipeline::State {
         clock(time),
         listener(durable),
         options(opts),
-        ring(opts.ring_bytes) {
+        ring(opts.ring_bytes),
+        work(opts.turns),
+        space(opts.turns),
+        batches_ready(opts.turns),
+        writer_party(opts.turns),
+        syncer_party(opts.turns) {
     options.writer.hash_raw = false;
   }
 
@@ -69,8 +73,10 @@ struct Pipeline::State {
   void EarlyStep(std::unique_lock<std::mutex>& lock, PipelineJob& job, uint64_t until);
   void SealStep(std::unique_lock<std::mutex>& lock);
   Status WriteUntil(uint64_t until, const std::vector<uint64_t>& frame_ends);
+  Status FlushAt(uint64_t until, const std::vector<uint64_t>& frame_ends);
   static std::vector<uint64_t> TakeFrameEnds(PipelineJob& job, uint64_t until);
   void Enqueue(DurableBatch batch, bool synced);
+  Status TimedSync(File& file);
   bool Settled() const;
 
   ArchiveDirectory& archive;
@@ -81,9 +87,9 @@ struct Pipeline::State {
 
   ByteRing ring;
   std::mutex mutex;
-  std::condition_variable work;           // for the writer
-  std::condition_variable space;          // for the caller
-  std::condition_variable batches_ready;  // for the syncer
+  Signal work;           // for the writer
+  Signal space;          // for the caller
+  Signal batches_ready;  // for the syncer
   std::deque<std::unique_ptr<PipelineJob>> jobs;
   std::deque<PendingBatch> batches;
   Status error;
@@ -97,13 +103,14 @@ struct Pipeline::State {
   Sha256 sha256;
   uint64_t hashed = 0;  // ring position
 
-  // The writer thread's own; `flushed` and `announced` are read under the mutex.
+  // The writer thread's own.
   std::shared_ptr<SegmentWriter> writer;
-  uint64_t flushed = 0;    // ring position of the last block end
-  uint64_t announced = 0;  // ring position covered by enqueued batches
+  uint64_t flushed = 0;               // ring position of the last block end that is a transaction's
+  uint64_t flushed_stored_bytes = 0;  // the same place in the file
+  uint64_t announced = 0;             // ring position covered by enqueued batches
 
-  std::thread writer_thread;
-  std::thread syncer_thread;
+  Party writer_party;
+  Party syncer_party;
 };
 
 }  // namespace tidemark

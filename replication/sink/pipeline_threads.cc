@@ -5,11 +5,12 @@
 #include <utility>
 
 #include "replication/sink/pipeline_state.h"
+#include "replication/sink/source_meter.h"
 
 namespace tidemark {
 
 void Pipeline::State::WriterLoop() {
-  pthread_setname_np(pthread_self(), "tm-write");
+  if (options.turns == nullptr) pthread_setname_np(pthread_self(), "tm-write");
   std::unique_lock lock(mutex);
   while (!stopping && error.ok()) {
     if (!WriterStep(lock)) work.wait(lock);
@@ -80,18 +81,27 @@ Status Pipeline::State::WriteUntil(uint64_t until, const std::vector<uint64_t>& 
   }
 }
 
+// Ends a block at a transaction's end. What is compressed ahead from here on belongs to no batch
+// before the next such end: batches that end here end at this place in the file.
+Status Pipeline::State::FlushAt(uint64_t until, const std::vector<uint64_t>& frame_ends) {
+  TM_RETURN_IF_ERROR(WriteUntil(until, frame_ends));
+  TM_RETURN_IF_ERROR(writer->Flush());
+  flushed = until;
+  flushed_stored_bytes = writer->stored_bytes();
+  return OkStatus();
+}
+
 void Pipeline::State::DurableStep(std::unique_lock<std::mutex>& lock, PipelineJob& job) {
   const uint64_t until = job.whole;
   const std::vector<uint64_t> ends = TakeFrameEnds(job, until);
   DurableBatch batch = job.catalog.TakeBatch();
   lock.unlock();
   Status status = OpenWriter(job);
-  if (status.ok()) status = WriteUntil(until, ends);
-  if (status.ok()) status = writer->Flush();
+  if (status.ok() && flushed < until) status = FlushAt(until, ends);
   if (!status.ok()) Fail(std::move(status));
   lock.lock();
   if (!error.ok()) return;
-  flushed = announced = until;
+  announced = until;
   Enqueue(std::move(batch), false);
 }
 
@@ -101,11 +111,9 @@ void Pipeline::State::EarlyStep(std::unique_lock<std::mutex>& lock, PipelineJob&
   const std::vector<uint64_t> ends = TakeFrameEnds(job, until);
   lock.unlock();
   Status status = OpenWriter(job);
-  if (status.ok()) status = WriteUntil(until, ends);
-  if (status.ok() && ends_whole) status = writer->Flush();
+  if (status.ok()) status = ends_whole ? FlushAt(until, ends) : WriteUntil(until, ends);
   if (!status.ok()) Fail(std::move(status));
   lock.lock();
-  if (ends_whole) flushed = until;
 }
 
 void Pipeline::State::SealStep(std::unique_lock<std::mutex>& lock) {
@@ -139,14 +147,22 @@ void Pipeline::State::SealStep(std::unique_lock<std::mutex>& lock) {
 
 void Pipeline::State::Enqueue(DurableBatch batch, bool synced) {
   batch.source = source;
-  if (!synced) batch.segment.stored_bytes = writer->stored_bytes();
+  if (!synced) batch.segment.stored_bytes = flushed_stored_bytes;
   for (FrameRecord& frame : batch.frames) frame.place = writer->frames().at(frame.frame);
   batches.push_back({writer, std::move(batch), synced});
   batches_ready.notify_one();
 }
 
+Status Pipeline::State::TimedSync(File& file) {
+  const int64_t begun_us = clock.MonotonicMicroseconds();
+  Status status = file.DataSync();
+  if (options.meter != nullptr)
+    options.meter->OnSync(clock.MonotonicMicroseconds() - begun_us, status.ok());
+  return status;
+}
+
 void Pipeline::State::SyncerLoop() {
-  pthread_setname_np(pthread_self(), "tm-sync");
+  if (options.turns == nullptr) pthread_setname_np(pthread_self(), "tm-sync");
   std::unique_lock lock(mutex);
   for (;;) {
     batches_ready.wait(lock, [this] { return stopping || !error.ok() || !batches.empty(); });
@@ -159,7 +175,7 @@ void Pipeline::State::SyncerLoop() {
     // stands for it.
     for (size_t i = 0; i < group.size() && status.ok(); ++i) {
       const bool last_of_file = i + 1 == group.size() || group[i + 1].writer != group[i].writer;
-      if (last_of_file && !group[i].synced) status = group[i].writer->file().DataSync();
+      if (last_of_file && !group[i].synced) status = TimedSync(group[i].writer->file());
     }
     const bool synced = status.ok();
     for (size_t i = 0; i < group.size() && status.ok(); ++i)

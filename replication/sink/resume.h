@@ -20,6 +20,13 @@ struct Recovery {
 };
 
 // The caller holds the archive's lock, and no pipeline of this source is alive.
+// Should it fail with kIo or kDiskFull, an fdatasync may have: then RewriteLastSegment comes before
+// the next attempt.
 Result<Recovery> RecoverSource(ArchiveDirectory& archive, Clock& clock, const std::string& source);
+
+// Gives the last segment's bytes, as far as they can be read, to a new file of the same name,
+// durably. After a failed fdatasync the kernel takes the old file's pages for clean, whether they
+// reached the disk or not, and no later fdatasync would write them.
+Status RewriteLastSegment(ArchiveDirectory& archive, const std::string& source);
 
 }  // namespace tidemark

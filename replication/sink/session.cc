@@ -76,6 +76,7 @@ Status Session::OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* 
     if (action->archive) {
       action->seal_after = SealReason::kRotation;
       segment_.reset();
+      resume_.finished = resume_.place;
       resume_.place = {server_uuid_, rotate.next_file, 0};
       resume_.file_created.reset();
     }

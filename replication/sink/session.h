@@ -40,6 +40,10 @@ struct ResumePoint {
   // of that name made at another moment is another file: the binary logs were reset in between. Not
   // known: nullopt.
   std::optional<uint32_t> file_created = {};
+  // The file that was archived to its own end last. Where `place` is the next one's beginning,
+  // which says nothing yet, this tells the same history from another: a source that has the file
+  // has it in this length.
+  SourcePlace finished = {};
 };
 
 struct SessionLimits {

@@ -16,6 +16,11 @@ std::string Describe(const Status& status) {
 // Worth trying again soon; anything else waits as long as it may, since a person has to act first.
 bool Transient(const Status& error) { return error.code() == Code::kSourceUnavailable; }
 
+// An fdatasync may have failed, or whatever else touches the disk.
+bool MayBeSyncs(const Status& error) {
+  return error.code() == Code::kIo || error.code() == Code::kDiskFull;
+}
+
 }  // namespace
 
 const char* ArchiverStateName(ArchiverState state) {
@@ -34,16 +39,26 @@ SourceArchiver::SourceArchiver(ArchiveDirectory& archive, std::unique_ptr<EventS
     : archive_(archive),
       source_(std::move(source)),
       clock_(clock),
-      announcer_(listener),
+      meter_(listener, clock),
+      acks_(meter_, [this] { source_->Wake(); }),
+      announcer_(acks_),
       options_(std::move(options)),
-      jitter_(static_cast<uint32_t>(clock.WallMicroseconds())) {}
+      semi_sync_(options_.semi_sync == SemiSyncMode::kOff ? SemiSyncState::kOff
+                                                          : SemiSyncState::kUnknown),
+      jitter_(static_cast<uint32_t>(clock.WallMicroseconds())) {
+  status_.semi_sync = semi_sync_;
+}
 
 SourceArchiver::~SourceArchiver() = default;
 
 Status SourceArchiver::Prepare() {
   TM_RETURN_IF_ERROR(archive_.CreateSource(options_.source));
   TM_ASSIGN_OR_RETURN(identity_, archive_.ReadIdentity(options_.source));
-  TM_ASSIGN_OR_RETURN(Recovery recovery, RecoverSource(archive_, clock_, options_.source));
+  if (distrust_tail_) TM_RETURN_IF_ERROR(RewriteLastSegment(archive_, options_.source));
+  Result<Recovery> recovered = RecoverSource(archive_, clock_, options_.source);
+  distrust_tail_ = !recovered.ok() && MayBeSyncs(recovered.error());
+  if (!recovered.ok()) return recovered.error();
+  Recovery& recovery = *recovered;
   if (recovery.sealed)
     spdlog::info("[{}] recovered segment {}: {} transactions kept, {} unacknowledged bytes cut",
                  options_.source, recovery.sealed->segment.header.number,
@@ -55,13 +70,17 @@ Status SourceArchiver::Prepare() {
 
 // After a failure the disk decides what the archive holds, not our memory of it.
 Status SourceArchiver::Recover() {
-  distrust_tail_ = distrust_tail_ || (pipeline_ != nullptr && pipeline_->SyncFailed());
+  if (pipeline_ != nullptr) {
+    pipeline_->Stop();
+    distrust_tail_ = distrust_tail_ || pipeline_->SyncFailed();
+  }
   pipeline_.reset();
   session_.reset();
+  appended_ = {};  // what the disk keeps of it gets published by what follows
   if (distrust_tail_) TM_RETURN_IF_ERROR(announcer_.DropUnannounced(archive_, options_.source));
   Result<Recovery> recovered = RecoverSource(archive_, clock_, options_.source);
   if (!recovered.ok()) {
-    distrust_tail_ = distrust_tail_ || recovered.error().code() == Code::kIo;
+    distrust_tail_ = distrust_tail_ || MayBeSyncs(recovered.error());
     return recovered.error();
   }
   distrust_tail_ = false;
@@ -80,6 +99,7 @@ Status SourceArchiver::Recover() {
 // Recover.
 Status SourceArchiver::AfterBreak(const Status& error) {
   source_->Disconnect();
+  SetSemiSync(SemiSyncState::kUnknown);
   const bool clean = error.code() == Code::kSourceUnavailable && !session_->in_transaction();
   if (clean && (pipeline_ == nullptr || pipeline_->Drain().ok())) {
     session_->OnDisconnected();
@@ -103,6 +123,9 @@ Status SourceArchiver::Run() {
   }
   Status finished = Finish();
   SetState(ArchiverState::kStopped, finished);
+  seals_.Close(Status(Code::kSourceUnavailable,
+                      "source " + options_.source + " is not being archived any more",
+                      "what there was is sealed, unless status says otherwise"));
   return finished;
 }
 
@@ -141,136 +164,82 @@ void SourceArchiver::Stop() {
   wake_up_.notify_all();
 }
 
+Result<SealAnswer> SourceArchiver::Seal(const std::function<bool()>& give_up) {
+  const auto wake = [this] {
+    source_->Wake();
+    std::lock_guard lock(mutex_);
+    wake_up_.notify_all();
+  };
+  return seals_.Ask(wake, give_up);
+}
+
 Status SourceArchiver::ArchiveUntilBroken(bool non_blocking) {
   SetState(ArchiverState::kConnecting, status().last_error);  // holds until we got through
   DumpRequest request;
   TM_RETURN_IF_ERROR(Connect(&request));
   request.non_blocking = non_blocking;
+  request.semi_sync = options_.semi_sync == SemiSyncMode::kAuto;
+  BeginDump();
+  meter_.BeginDump();
   TM_RETURN_IF_ERROR(source_->StartDump(request));
   scanner_.emplace(ScannerOptions{});
   SetState(ArchiverState::kArchiving, OkStatus());
-  Status error = Pump();
+  Status error = Pump(non_blocking);
   if (error.code() != Code::kEndOfData || non_blocking) return error;
   return Status(Code::kSourceUnavailable,
                 "source " + options_.source + " has ended the dump, as it does when it stops");
 }
 
-Status SourceArchiver::Connect(DumpRequest* request) {
-  TM_ASSIGN_OR_RETURN(SourceFacts facts, source_->Connect());
-  TM_ASSIGN_OR_RETURN(GapRecord gap, CheckHistory(facts));
-  TM_RETURN_IF_ERROR(CheckPlace(facts, request));
-  TM_RETURN_IF_ERROR(RememberServer(facts.server_uuid));
-  request->server_id = options_.server_id;
-  request->our_uuid = identity_.replica_uuid;
-  request->heartbeat_us = options_.heartbeat_us;
-  {
-    std::lock_guard lock(mutex_);
-    ++status_.connections;
-    status_.server_version = facts.version;
-  }
-  spdlog::info(
-      "[{}] connected to MySQL {} ({}), {}; archived up to {}", options_.source, facts.version,
-      facts.server_uuid.ToString(), facts.tls_cipher.empty() ? "no TLS" : facts.tls_cipher,
-      session_->resume().place.file.empty() ? "nothing yet" : session_->resume().place.file);
-  if (!gap.missing.empty())
-    spdlog::warn("[{}] gap: {} will never be archived: {}", options_.source, gap.missing.ToString(),
-                 gap.reason);
-  session_->OnConnected(facts.server_uuid, gap);
-  request->exclude = session_->resume().executed;
-  return OkStatus();
-}
-
-// Compares histories before anything is asked for (invariants 6 and 10).
-Result<GapRecord> SourceArchiver::CheckHistory(const SourceFacts& facts) const {
-  const GtidSet& ours = session_->resume().executed;
-  // The source sends a transaction before it counts as executed there.
-  const GtidSet lost = ours.Minus(facts.gtid_executed).Minus(facts.gtid_owned);
-  if (!lost.empty())
-    return Status(Code::kDivergence,
-                  "the archive has transactions that source " + options_.source +
-                      " does not have: " + lost.ToString(),
-                  "the source was rewound, restored or replaced; archive it under a new source "
-                  "name, or bring these transactions back to it");
-  GapRecord gap;
-  gap.missing = facts.gtid_purged.Minus(ours);
-  if (gap.missing.empty() || options_.adopt_purged) {
-    gap.reason = ours.empty()
-                     ? "purged by the source before its first archiving (adopt_purged = true)"
-                     : "purged by the source before they could be archived (adopt_purged = true)";
-    gap.noticed_us = clock_.WallMicroseconds();
-    return gap;
-  }
-  return Status(
-      Code::kGap,
-      "source " + options_.source +
-          " has purged transactions that the archive does not have: " + gap.missing.ToString(),
-      "set adopt_purged = true for this source to go on without them; they will be listed as a "
-      "gap");
-}
-
-Status SourceArchiver::RememberServer(const Uuid& server_uuid) {
-  if (!identity_.server_uuids.empty() && identity_.server_uuids.back() == server_uuid)
-    return OkStatus();
-  identity_.server_uuids.push_back(server_uuid);
-  return archive_.WriteIdentity(options_.source, identity_);
-}
-
-// The dump begins where the archive ends, in the same file, as long as the source has that file.
-// Left to itself the source would begin in the newest file that holds something we lack: it would
-// skip what stands behind a file's last transaction (its Rotate) and files without transactions,
-// and the archive's copies of those files would not be whole.
-Status SourceArchiver::CheckPlace(const SourceFacts& facts, DumpRequest* request) const {
-  const SourcePlace& place = session_->resume().place;
-  if (place.server_uuid != facts.server_uuid) return OkStatus();
-  for (const SourceBinlog& binlog : facts.binlogs) {
-    if (binlog.name != place.file) continue;
-    if (binlog.bytes < place.position)
-      return Status(
-          Code::kDivergence,
-          "source " + options_.source + " has a shorter " + place.file + " (" +
-              std::to_string(binlog.bytes) + " bytes) than the archive (" +
-              std::to_string(place.position) + " bytes)",
-          "the source's binary logs were reset or truncated; archive it under a new source name");
-    request->file = place.file;
-    request->position = std::max<uint64_t>(place.position, kBinlogMagicSize);
-    return OkStatus();
-  }
-  // Purged files are older than all that are listed. One that is newer was never on this source as
-  // it is now.
-  const auto older = [](const std::string& a, const std::string& b) {
-    return a.size() != b.size() ? a.size() < b.size() : a < b;
-  };
-  if (!place.file.empty() && !facts.binlogs.empty() && older(facts.binlogs.back().name, place.file))
-    return Status(Code::kDivergence,
-                  "source " + options_.source + " writes " + facts.binlogs.back().name +
-                      ", but the archive goes up to " + place.file,
-                  "the source's binary logs were reset; archive it under a new source name");
-  return OkStatus();
-}
-
 // Until the link breaks or ends: an error says how.
-Status SourceArchiver::Pump() {
+Status SourceArchiver::Pump(bool non_blocking) {
+  idle_ = false;
   for (;;) {
+    if (idle_) TM_RETURN_IF_ERROR(AwaitEvent());
+    if (acks_.waiting()) TM_RETURN_IF_ERROR(Acknowledge());
     TM_ASSIGN_OR_RETURN(const Bytes bytes, source_->Next());
     ScannedEvent event;
     TM_RETURN_IF_ERROR(scanner_->FeedEvent(bytes, &event));
     SessionAction action;
     TM_RETURN_IF_ERROR(session_->OnEvent(bytes, event, &action));
+    meter_.OnReceived(bytes.size(), event, EndOf(action));
     TM_RETURN_IF_ERROR(Perform(bytes, event, action));
-    if (event.role == EventRole::kHeartbeat && pipeline_ != nullptr)
-      TM_RETURN_IF_ERROR(pipeline_->Health());
+    if (semi_sync_ != SemiSyncState::kOff) TM_RETURN_IF_ERROR(NoteAckWanted(event));
+    if (event.role == EventRole::kHeartbeat) {
+      source_->NoteArchived(session_->resume().executed, identity_.server_uuids.back());
+      if (pipeline_ != nullptr) TM_RETURN_IF_ERROR(pipeline_->Health());
+    }
+    idle_ = event.role == EventRole::kHeartbeat && !non_blocking;
     if (event.role == EventRole::kHeartbeat || event.finished != nullptr)
       TM_RETURN_IF_ERROR(BetweenTransactions());
   }
 }
 
+// Of an idle source: in a way that a request ends. Not for longer than its next heartbeat should
+// take: whether the link is broken only Next finds out.
+Status SourceArchiver::AwaitEvent() {
+  for (;;) {
+    TM_RETURN_IF_ERROR(SealIfAsked());
+    if (source_->WaitForMore(2 * options_.heartbeat_us) || !seals_.pending()) return OkStatus();
+  }
+}
+
+// Of the event; segment 0 if it is not archived.
+ArchivePlace SourceArchiver::EndOf(const SessionAction& action) const {
+  if (!action.archive) return {};
+  return {action.begin ? action.begin->header.number : appended_.segment, action.raw_end};
+}
+
 Status SourceArchiver::Perform(Bytes bytes, ScannedEvent event, SessionAction& action) {
   if (action.seal_before) TM_RETURN_IF_ERROR(pipeline_->Seal(*action.seal_before));
   if (action.begin) {
-    if (pipeline_ == nullptr)
-      pipeline_ = std::make_unique<Pipeline>(archive_, options_.source, clock_, announcer_,
-                                             options_.pipeline);
+    if (pipeline_ == nullptr) {
+      PipelineOptions options = options_.pipeline;
+      options.meter = &meter_;
+      pipeline_ =
+          std::make_unique<Pipeline>(archive_, options_.source, clock_, announcer_, options);
+    }
     segment_begun_us_ = clock_.MonotonicMicroseconds();
+    appended_ = {action.begin->header.number, 0};
     TM_RETURN_IF_ERROR(
         pipeline_->Begin(std::move(*action.begin), session_->resume().commit_high_us));
   }
@@ -281,6 +250,7 @@ Status SourceArchiver::Perform(Bytes bytes, ScannedEvent event, SessionAction& a
       event.offset = action.raw_end - bytes.size();
     }
     TM_RETURN_IF_ERROR(pipeline_->Append(bytes, event));
+    appended_.raw_bytes = action.raw_end;
   }
   if (action.seal_after) TM_RETURN_IF_ERROR(pipeline_->Seal(*action.seal_after));
   return OkStatus();
@@ -289,6 +259,7 @@ Status SourceArchiver::Perform(Bytes bytes, ScannedEvent event, SessionAction& a
 // Whatever needs doing now and then, and has no event of its own.
 Status SourceArchiver::BetweenTransactions() {
   failures_ = 0;  // this connection got somewhere
+  TM_RETURN_IF_ERROR(SealIfAsked());
   if (!session_->segment_open() || session_->in_transaction()) return OkStatus();
   if (clock_.MonotonicMicroseconds() - segment_begun_us_ < options_.limits.segment_age_us_max)
     return OkStatus();
@@ -297,8 +268,24 @@ Status SourceArchiver::BetweenTransactions() {
   return OkStatus();
 }
 
+// Durable before it is answered. If it fails, the request waits for what recovery makes of it.
+Status SourceArchiver::SealIfAsked() {
+  if (!seals_.pending() || session_->in_transaction()) return OkStatus();
+  const bool open = session_->segment_open();
+  if (open) {
+    TM_RETURN_IF_ERROR(pipeline_->Seal(SealReason::kRequest));
+    session_->OnSealed();
+    TM_RETURN_IF_ERROR(pipeline_->Drain());
+    spdlog::info("[{}] segment {} sealed, as asked for", options_.source,
+                 session_->resume().next_segment - 1);
+  }
+  seals_.Answer(SealAnswer{session_->resume().next_segment - 1, !open});
+  return OkStatus();
+}
+
 // False if asked to stop meanwhile.
 bool SourceArchiver::WaitBeforeRetry(const Status& error) {
+  meter_.OnFailure(error.code());
   const bool transient = Transient(error);
   const int64_t full = transient ? std::min(options_.backoff_us_max,
                                             options_.backoff_us_min << std::min(failures_, 20u))
@@ -312,9 +299,20 @@ bool SourceArchiver::WaitBeforeRetry(const Status& error) {
     spdlog::error("[{}] {}; trying again in {:.1f} s", options_.source, Describe(error),
                   1e-6 * static_cast<double>(wait_us));
   SetState(ArchiverState::kWaiting, error);
-  std::unique_lock lock(mutex_);
-  wake_up_.wait_for(lock, std::chrono::microseconds(wait_us), [this] { return stopping_.load(); });
-  return !stopping_;
+  const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(wait_us);
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      const bool called =
+          wake_up_.wait_until(lock, until, [this] { return stopping_ || seals_.pending(); });
+      if (!called || stopping_) return !stopping_;
+    }
+    // Without a session the disk is in trouble, and `error` says which.
+    if (!session_)
+      seals_.Answer(error);
+    else if (const Status sealed = SealIfAsked(); !sealed.ok())
+      (void)Recover();
+  }
 }
 
 void SourceArchiver::SetState(ArchiverState state, Status error) {
@@ -325,7 +323,10 @@ void SourceArchiver::SetState(ArchiverState state, Status error) {
 
 ArchiverStatus SourceArchiver::status() const {
   std::lock_guard lock(mutex_);
-  return status_;
+  ArchiverStatus status = status_;
+  status.acks = acks_.counters();
+  status.meter = meter_.Read();
+  return status;
 }
 
 }  // namespace tidemark

@@ -2,11 +2,12 @@
 // cut the tail back, wait with exponential back-off and jitter, and go on from the last durable
 // transaction.
 //
-// Run() occupies one thread (plus the pipeline's two); Stop() and status() may be called from any
-// thread. A crash at any moment loses nothing that was announced to the DurableListener.
+// Run() occupies one thread (plus the pipeline's two); Stop(), Seal() and status() may be called
+// from any thread. A crash at any moment loses nothing that was announced to the DurableListener.
 #pragma once
 
 #include <atomic>
+#include <bitset>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -16,13 +17,19 @@
 
 #include "replication/archive/archive_directory.h"
 #include "replication/base/clock.h"
+#include "replication/sink/acknowledger.h"
 #include "replication/sink/announcer.h"
 #include "replication/sink/pipeline.h"
 #include "replication/sink/resume.h"
+#include "replication/sink/seal_requests.h"
 #include "replication/sink/session.h"
+#include "replication/sink/source_meter.h"
 #include "replication/source/event_source.h"
 
 namespace tidemark {
+
+// kAuto: be a semi-synchronous replica of a source that has the plugin for it.
+enum class SemiSyncMode : uint8_t { kOff, kAuto };
 
 struct ArchiverOptions {
   std::string source;      // its name in the archive
@@ -33,6 +40,7 @@ struct ArchiverOptions {
   // Transactions the source has purged before we could archive them are given up, and recorded as a
   // gap. Without this they are an error (invariant 6).
   bool adopt_purged = false;
+  SemiSyncMode semi_sync = SemiSyncMode::kOff;
   SessionLimits limits;
   PipelineOptions pipeline;
 };
@@ -41,11 +49,28 @@ struct ArchiverOptions {
 enum class ArchiverState : uint8_t { kStarting, kConnecting, kArchiving, kWaiting, kStopped };
 const char* ArchiverStateName(ArchiverState state);
 
+// Persisted nowhere; shown by logs and status.
+enum class SemiSyncState : uint8_t {
+  kOff,          // not wanted
+  kUnknown,      // not connected
+  kUnavailable,  // the source lacks the plugin: archiving is asynchronous
+  kReady,        // the source may ask at any time, but did not for its last transaction: it is
+                 // switched off there, or another replica's acknowledgement came sooner
+  kOn            // the source waits for our acknowledgements
+};
+const char* SemiSyncStateName(SemiSyncState state);
+
 struct ArchiverStatus {
   ArchiverState state = ArchiverState::kStarting;
   Status last_error;         // why it waits, connects anew or stopped; OK while archiving
   uint64_t connections = 0;  // made so far
   std::string server_version;
+  // Where it was last connected: "db1:3306" or a socket's path, and who that is.
+  std::string server;
+  std::optional<Uuid> server_uuid;
+  SemiSyncState semi_sync = SemiSyncState::kOff;
+  AckCounters acks;  // since the start
+  MeterReading meter;
 };
 
 class SourceArchiver {
@@ -55,7 +80,8 @@ class SourceArchiver {
   ~SourceArchiver();
 
   // Creates the source's directory if needed and recovers its last segment, announcing it to nobody
-  // (the caller heals the index afterwards). Once, before Run.
+  // (the caller heals the index afterwards). Before Run; if it or the healing fails, again on the
+  // same object, which remembers what a failed fdatasync has made doubtful.
   Status Prepare();
   // Until Stop: returns OK after everything is durable and the open segment sealed. Errors are
   // logged and retried; an error is returned only if the final sealing fails.
@@ -63,13 +89,25 @@ class SourceArchiver {
   // Archives what the source has now and returns, sealing the segment; the first error ends it.
   Status RunOnce();
   void Stop();
+  // Has Run seal the open segment at the next end of a transaction; of an idle source, at the
+  // latest at its next heartbeat. Comes back when that is durable, or `give_up` says so
+  // (kInterrupted). kSourceUnavailable: Run is over, which has sealed it.
+  Result<SealAnswer> Seal(const std::function<bool()>& give_up);
   ArchiverStatus status() const;
 
  private:
   Status Connect(DumpRequest* request);
-  Status Pump();
+  Status Pump(bool non_blocking);
+  ArchivePlace EndOf(const SessionAction& action) const;
   Status Perform(Bytes bytes, ScannedEvent event, SessionAction& action);
   Status BetweenTransactions();
+  Status AwaitEvent();
+  Status SealIfAsked();
+  void BeginDump();
+  Status NoteAckWanted(const ScannedEvent& event);
+  Status AfterFirstEvent();
+  Status Acknowledge();
+  void SetSemiSync(SemiSyncState state);
   Status ArchiveUntilBroken(bool non_blocking);
   Status Recover();
   Status AfterBreak(const Status& error);
@@ -83,6 +121,8 @@ class SourceArchiver {
   ArchiveDirectory& archive_;
   std::unique_ptr<EventSource> source_;
   Clock& clock_;
+  SourceMeter meter_;  // from the announcer to the listener: acks_, then meter_
+  Acknowledger acks_;
   Announcer announcer_;
   const ArchiverOptions options_;
   SourceIdentity identity_;
@@ -92,9 +132,20 @@ class SourceArchiver {
   std::optional<StreamScanner> scanner_;
   bool distrust_tail_ = false;    // an fdatasync failed: what is not announced must not be believed
   int64_t segment_begun_us_ = 0;  // monotonic
-  uint32_t failures_ = 0;         // in a row
+
+  ArchivePlace appended_;    // where what the pipeline was given ends
+  bool ack_wanted_ = false;  // inside the transaction under way
+  bool unasked_ = false;     // the last transaction needed no acknowledgement
+  int64_t asked_us_ = 0;     // when one did last; monotonic
+  bool fresh_dump_ = false;  // no event yet
+  SemiSyncState semi_sync_;  // as in status_
+  std::bitset<8> semi_sync_logged_;
+
+  uint32_t failures_ = 0;  // in a row
   std::minstd_rand jitter_;
 
+  bool idle_ = false;  // the last event was a heartbeat, of a dump that goes on
+  SealRequests seals_;
   std::atomic<bool> stopping_ = false;
   mutable std::mutex mutex_;  // status_, wake_up_
   std::condition_variable wake_up_;

@@ -124,11 +124,13 @@ const char* TlsModeName(TlsMode mode) {
   return "unknown";
 }
 
-std::string ConnectionOptions::Endpoint() const {
-  if (!socket.empty()) return user + "@" + socket;
+std::string ConnectionOptions::Server() const {
+  if (!socket.empty()) return socket;
   bool bare_v6 = host.find(':') != std::string::npos;
-  return user + "@" + (bare_v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+  return (bare_v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
+
+std::string ConnectionOptions::Endpoint() const { return user + "@" + Server(); }
 
 Status ValidateOptions(const ConnectionOptions& options) {
   if (options.host.empty() == options.socket.empty()) {

@@ -52,6 +52,7 @@ struct ConnectionOptions {
   // socket only.
   std::optional<bool> get_server_public_key;
 
+  std::string Server() const;    // "host:port" or "/path"
   std::string Endpoint() const;  // "user@host:port" or "user@/path": for messages
 };
 

@@ -1,12 +1,13 @@
 // Where events come from, as the sink sees it: a real source (mysql_event_source.h) or a scripted
 // one in tests.
 //
-// One thread calls Connect, StartDump, Next and Disconnect; any thread may call Interrupt at any
-// time during the object's life. The order is Connect → StartDump → Next… → (Connect again |
+// One thread calls Connect, StartDump, Next and Disconnect; any thread may call Interrupt and Wake
+// at any time during the object's life. The order is Connect → StartDump → Next… → (Connect again |
 // Disconnect). Holds nothing durable.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "replication/base/bytes.h"
@@ -29,6 +30,8 @@ struct DumpRequest {
   uint32_t server_id = 0;     // ours, not 0
   Uuid our_uuid;
   int64_t heartbeat_us = 0;  // period of the source's heartbeats; at least 1000
+  // Be a semi-synchronous replica if the source has the plugin for it; not with non_blocking.
+  bool semi_sync = false;
 };
 
 class EventSource {
@@ -51,6 +54,34 @@ class EventSource {
   // meant for stopping.
   virtual void Interrupt() = 0;
   virtual void Disconnect() = 0;
+
+  // Of the thread that calls Next: what the archive has by now, and which server it is archived
+  // from or was last. What Connect goes by where there are several servers to choose from; once
+  // before it, and now and then while a dump runs.
+  virtual void NoteArchived(const GtidSet& executed, const std::optional<Uuid>& server_uuid) {
+    (void)executed, (void)server_uuid;
+  }
+
+  // Semi-synchronous replication. All but Wake belong to the thread that calls Next.
+  //
+  // Whether the source grants it; known as soon as Next has given the first event.
+  virtual bool semi_sync() const { return false; }
+  // Whether the source wants to be told when the event that Next gave last is safe.
+  virtual bool AckWanted() const { return false; }
+  // Tells the source that everything in front of `position` of its `file` is safe: never to be said
+  // of what a power failure could still take. The event that Next gave last becomes invalid.
+  virtual Status Acknowledge(const std::string& file, uint64_t position) {
+    (void)file, (void)position;
+    return OkStatus();
+  }
+  // Waits until Next has something to read (which need not be a whole event), or fails: true. Or
+  // until somebody has called Wake, or `timeout_us` is over: false.
+  virtual bool WaitForMore(int64_t timeout_us) {
+    (void)timeout_us;
+    return true;
+  }
+  // Any thread: ends the WaitForMore under way, or else the next one.
+  virtual void Wake() {}
 };
 
 }  // namespace tidemark

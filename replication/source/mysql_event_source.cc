@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <mysql.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -64,6 +65,8 @@ struct MySqlEventSource::Dump {
   std::string identity;
   uint32_t read_timeout_s = 0;
   bool first_event_seen = false;
+  bool semi_sync = false;  // every packet has the header; known from the first one on
+  bool tls = false;
 };
 
 MySqlEventSource::MySqlEventSource(ConnectionOptions options) : options_(std::move(options)) {}
@@ -103,6 +106,7 @@ void MySqlEventSource::Disconnect() {
   dump_.reset();
   connection_.reset();
   prepare_next_ = false;
+  ack_wanted_ = false;
 }
 
 void MySqlEventSource::Interrupt() {
@@ -130,14 +134,28 @@ Status MySqlEventSource::SetSessionVariables(const DumpRequest& request) {
   // Both spellings, for servers before and after 8.0.26. 'CRC32' says that we understand checksums,
   // not that there must be some: a source with binlog_checksum=NONE says so in its format
   // description. It also gives the one event that comes before any format description, the first
-  // artificial Rotate, a checksum always, whatever the source's files have. Semi-sync's
-  // @rpl_semi_sync_replica belongs here as well.
+  // artificial Rotate, a checksum always, whatever the source's files have.
   std::string sql = "SET @source_binlog_checksum='CRC32', @master_binlog_checksum='CRC32'";
   sql +=
       ", @source_heartbeat_period=" + heartbeat_ns + ", @master_heartbeat_period=" + heartbeat_ns;
   sql += ", @replica_uuid=" + uuid + ", @slave_uuid=" + uuid;
+  ask_semi_sync_ = false;
+  if (request.semi_sync && !request.non_blocking) {
+    TM_ASSIGN_OR_RETURN(ask_semi_sync_, HasSemiSyncPlugin());
+  }
+  if (ask_semi_sync_) sql += ", @rpl_semi_sync_replica=1, @rpl_semi_sync_slave=1";
   Result<QueryResult> done = connection_->Query(sql);
   return done.ok() ? OkStatus() : done.error();
+}
+
+// Whether it is there, not whether it is switched on: while it is off it asks for nothing, and it
+// may be switched on at any time.
+Result<bool> MySqlEventSource::HasSemiSyncPlugin() {
+  TM_ASSIGN_OR_RETURN(const QueryResult found,
+                      connection_->Query("SHOW GLOBAL VARIABLES WHERE Variable_name IN "
+                                         "('rpl_semi_sync_source_enabled', "
+                                         "'rpl_semi_sync_master_enabled')"));
+  return !found.rows.empty();
 }
 
 // libmysqlclient has no call for COM_REGISTER_SLAVE; its packet layer (mysql_com.h) is public in
@@ -174,6 +192,7 @@ Status MySqlEventSource::OpenDump(const DumpRequest& request) {
   dump->stream.flags = request.non_blocking ? kBinlogDumpNonBlock : 0;
   dump->stream.start_position = request.file.empty() ? 4 : request.position;
   dump->file = request.file;
+  dump->tls = !connection_->TlsCipher().empty();
   if (!request.by_position) {
     dump->encoded_set = request.exclude.Encode();
     dump->stream.flags |= MYSQL_RPL_GTID;
@@ -202,16 +221,54 @@ Result<Bytes> MySqlEventSource::Next() {
   if (stream.size == 0) [[unlikely]] {
     return EndDump({Code::kEndOfData, "source " + options_.Endpoint() + " has no further events"});
   }
-  // The protocol's OK byte, then the event. Semi-sync's 0xEF and flag byte would stand between
-  // them.
-  if (stream.size <= kEventHeaderSize || stream.buffer[0] != 0) [[unlikely]] {
+  // The protocol's OK byte, then the event.
+  const Bytes packet(stream.buffer, stream.size);
+  if (packet.size() <= kEventHeaderSize || packet[0] != 0) [[unlikely]] {
     return EndDump({Code::kCorruption, "source " + options_.Endpoint() + " sent a packet of " +
                                            std::to_string(stream.size) +
                                            " bytes that is no event"});
   }
-  if (stream.size > kEventBytesKept || !dump_->first_event_seen) [[unlikely]]
+  if (packet.size() > kEventBytesKept || !dump_->first_event_seen) [[unlikely]]
     prepare_next_ = true;
-  return Bytes(stream.buffer + 1, stream.size - 1);
+  return ask_semi_sync_ ? Unwrap(packet) : packet.subspan(1);
+}
+
+// A packet of a dump that was asked to be semi-synchronous.
+Result<Bytes> MySqlEventSource::Unwrap(Bytes packet) {
+  ack_wanted_ = false;
+  if (!dump_->first_event_seen) dump_->semi_sync = HasSemiSyncHeader(packet);
+  if (!dump_->semi_sync) return packet.subspan(1);
+  constexpr size_t kFront = 1 + kSemiSyncHeaderSize;
+  if (packet.size() <= kFront + kEventHeaderSize || packet[1] != kSemiSyncMagic) {
+    return EndDump({Code::kCorruption,
+                    "source " + options_.Endpoint() +
+                        " sent a packet without the header of semi-synchronous replication"});
+  }
+  ack_wanted_ = (packet[2] & kSemiSyncAckWanted) != 0;
+  if (ack_wanted_) NoteAckWanted(&dump_->handle->net);
+  return packet.subspan(kFront);
+}
+
+bool MySqlEventSource::semi_sync() const { return dump_ != nullptr && dump_->semi_sync; }
+
+Status MySqlEventSource::Acknowledge(const std::string& file, uint64_t position) {
+  if (!semi_sync()) return {Code::kUsage, "no semi-synchronous dump is under way"};
+  const std::string payload = EncodeAcknowledgement(file, position);
+  if (SendAcknowledgement(&dump_->handle->net, AsBytes(payload))) return OkStatus();
+  if (interrupted_) return EndDump(Interrupted());
+  return EndDump({Code::kSourceUnavailable, "the link to source " + options_.Endpoint() +
+                                                " broke while acknowledging " + file + " up to " +
+                                                std::to_string(position)});
+}
+
+bool MySqlEventSource::WaitForMore(int64_t timeout_us) {
+  // Where there is nothing to wait for, Next says why.
+  if (dump_ == nullptr || HasUnread(&dump_->handle->net, dump_->tls)) return true;
+  pollfd polled[] = {{dump_->handle->net.fd, POLLIN, 0}, {wake_up_.descriptor(), POLLIN, 0}};
+  const timespec timeout{timeout_us / 1'000'000, timeout_us % 1'000'000 * 1000};
+  if (ppoll(polled, std::size(polled), &timeout, nullptr) <= 0) return false;
+  if (polled[1].revents != 0) wake_up_.Lower();
+  return polled[0].revents != 0;
 }
 
 // What is not done for each of five million events. Before the first one the source may search all
@@ -240,6 +297,7 @@ Status MySqlEventSource::FetchFailed() {
 Status MySqlEventSource::EndDump(Status why) {
   dump_.reset();
   prepare_next_ = false;
+  ack_wanted_ = false;
   return why;
 }
 

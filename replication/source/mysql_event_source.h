@@ -15,6 +15,7 @@
 #include <mutex>
 
 #include "replication/source/event_source.h"
+#include "replication/source/semi_sync.h"
 
 namespace tidemark {
 
@@ -26,19 +27,29 @@ class MySqlEventSource final : public EventSource {
   explicit MySqlEventSource(ConnectionOptions options);
   ~MySqlEventSource() override;
 
+  // Whom the next Connect goes to; not while connected.
+  void SetServer(ConnectionOptions options) { options_ = std::move(options); }
   Result<SourceFacts> Connect() override;
   Status StartDump(const DumpRequest& request) override;
   Result<Bytes> Next() override;
   void Interrupt() override;
   void Disconnect() override;
 
+  bool semi_sync() const override;
+  bool AckWanted() const override { return ack_wanted_; }
+  Status Acknowledge(const std::string& file, uint64_t position) override;
+  bool WaitForMore(int64_t timeout_us) override;
+  void Wake() override { wake_up_.Raise(); }
+
  private:
   struct Dump;
 
   Status SetSessionVariables(const DumpRequest& request);
+  Result<bool> HasSemiSyncPlugin();
   Status RegisterAsReplica(const DumpRequest& request);
   Status OpenDump(const DumpRequest& request);
   void PrepareNext();
+  Result<Bytes> Unwrap(Bytes packet);
   Status FetchFailed();
   Status EndDump(Status why);
   Status Interrupted() const;
@@ -47,6 +58,9 @@ class MySqlEventSource final : public EventSource {
   std::unique_ptr<Connection> connection_;
   std::unique_ptr<Dump> dump_;  // set while dumping
   bool prepare_next_ = false;   // PrepareNext has something to do
+  bool ack_wanted_ = false;     // for the event that Next gave last
+  bool ask_semi_sync_ = false;  // the source has the plugin, and we were told to
+  WakeUpFlag wake_up_;
 
   std::atomic<bool> interrupted_ = false;
   std::mutex socket_mutex_;

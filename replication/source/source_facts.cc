@@ -71,6 +71,7 @@ Result<SourceFacts> GatherFacts(Connection& connection) {
   facts.version = connection.ServerVersion();
   facts.version_number = connection.VersionNumber();
   facts.tls_cipher = connection.TlsCipher();
+  facts.server = connection.options().Server();
   TM_RETURN_IF_ERROR(GatherBinlogs(connection, &facts));
   return facts;
 }

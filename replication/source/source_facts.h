@@ -29,6 +29,7 @@ struct SourceFacts {
   std::vector<SourceBinlog> binlogs;  // oldest first, the active one last; read after the GTID sets
   bool binlogs_visible = false;       // false: no binary log, or no REPLICATION CLIENT privilege
   std::string tls_cipher;             // empty: the connection is not encrypted
+  std::string server;                 // how it was reached: "db1:3306", or a socket's path
 };
 
 // kSourceRefused for a MariaDB, kSourceUnavailable if the link breaks.

@@ -1,11 +1,15 @@
 // The real thing for one test: a mysqld with live binary logs, the real tidemarkd archiving it, and
 // the real pitr to be asked. Everything lives in one temporary directory and ends with the object.
 // What fails to set up aborts. One thread.
+//
+// With TIDEMARK_TEST_SERVER=1 in the environment the daemon answers RPC, and pitr asks it
+// (--server) instead of the archive's files (--archive).
 #pragma once
 
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -92,6 +96,8 @@ class RestoredServer {
   std::unique_ptr<Connection> connection_;
 };
 
+inline bool AsksServer() { return std::getenv("TIDEMARK_TEST_SERVER") != nullptr; }
+
 class ArchivedPrimary {
  public:
   explicit ArchivedPrimary(const MySqlServerOptions& options = {}) {
@@ -101,11 +107,22 @@ class ArchivedPrimary {
     primary = std::move(*started);
   }
 
-  // `settings`: more lines of the [[source]] table.
-  void StartDaemon(const std::string& settings = {}) {
+  // `settings`: more lines of the [[source]] table. `answers`: RPC, however pitr is run.
+  void StartDaemon(const std::string& settings = {}, bool answers = AsksServer()) {
+    StartDaemonAt(primary->socket(), settings, answers);
+  }
+  // For who has stopped it and goes on asking: archives nothing, for it finds no primary.
+  void AnswerWithoutPrimary() {
+    if (!AsksServer()) return;
+    StartDaemonAt(directory.Path("no-primary.sock"), {}, true);
+    TM_CHECK(daemon_->WaitUntil([&] { return Pitr({"status"}).exit_code == 0; }));
+  }
+  void StartDaemonAt(const std::string& socket, const std::string& settings, bool answers) {
+    const std::string rpc = "[rpc]\nlisten = [\"" + address() + "\"]\n";
     std::ofstream(directory.Path("tidemarkd.toml"))
-        << "archive = \"" << archive() << "\"\n[[source]]\nname = \"main\"\nsocket = \""
-        << primary->socket() << "\"\nuser = \"root\"\nserver_id = 4200001\n"
+        << "archive = \"" << archive() << "\"\n"
+        << (answers ? rpc : "") << "[[source]]\nname = \"main\"\nsocket = \"" << socket
+        << "\"\nuser = \"root\"\nserver_id = 4200001\n"
         << settings << "\n";
     auto started = BackgroundProgram::Start(
         {TidemarkProgram("tidemarkd"), "--config", directory.Path("tidemarkd.toml")},
@@ -119,10 +136,22 @@ class ArchivedPrimary {
     EXPECT_TRUE(ended.ok() && *ended == 0) << daemon_->Output();
     daemon_.reset();
   }
+  void KillDaemon() {
+    daemon_->Kill(SIGKILL);
+    (void)daemon_->Wait();
+    daemon_.reset();
+  }
 
   std::string archive() const { return directory.Path("archive"); }
+  std::string address() const { return "unix:" + directory.Path("rpc.sock"); }
+  // What names the archive to pitr.
+  std::vector<std::string> Where() const {
+    if (AsksServer()) return {"--server", address()};
+    return {"--archive", archive()};
+  }
   PitrResult Pitr(std::vector<std::string> arguments, const ProgramOptions& options = {}) {
-    arguments.insert(arguments.begin(), {"--archive", archive()});
+    const std::vector<std::string> where = Where();
+    arguments.insert(arguments.begin(), where.begin(), where.end());
     return RunPitr(std::move(arguments), options);
   }
   PitrResult PitrJson(std::vector<std::string> arguments) {
@@ -139,9 +168,12 @@ class ArchivedPrimary {
     arguments.insert(arguments.begin(), {"restore", "--socket", socket});
     return PitrJson(WithTools(std::move(arguments)));
   }
+  // TIDEMARK_TEST_WORKERS: the target's applier gets so many, instead of what pitr would choose.
   static std::vector<std::string> WithTools(std::vector<std::string> arguments) {
     arguments.insert(arguments.end(), {"--mysql", MySqlProgram("mysql"), "--mysqlbinlog",
                                        MySqlProgram("mysqlbinlog")});
+    if (const char* workers = std::getenv("TIDEMARK_TEST_WORKERS"))
+      arguments.insert(arguments.end(), {"--workers", workers});
     return arguments;
   }
 

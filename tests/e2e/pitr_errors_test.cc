@@ -25,7 +25,8 @@ constexpr int kUsage = 2, kUnreachable = 3, kGap = 4, kCorruption = 5, kSourceRe
 
 // An archive that begins behind the primary's first transactions and has a gap in its middle:
 //   1..a purged, too_early.sql, archived (base.sql somewhere), gap, archived (after_gap.sql)
-// The daemon is stopped: what follows looks at the archive, or at damaged copies of it.
+// The daemon is stopped, or archives nothing: what follows looks at the archive, or at damaged
+// copies of it.
 struct Scene {
   static Scene& Get() {
     static Scene scene;
@@ -56,6 +57,7 @@ struct Scene {
     rig.CatchUp();
     rig.StopDaemon();
     not_archived = Insert();
+    rig.AnswerWithoutPrimary();
   }
   void Sql(const std::string& sql) {
     const Status status = rig.primary->Execute(sql);
@@ -99,7 +101,8 @@ class PitrErrorsTest : public ::testing::Test {
     EXPECT_TRUE(json.json["error"].contains("code") && json.json["error"].contains("hint"));
   }
   void Refused(std::vector<std::string> arguments, int exit_code, const std::string& words) {
-    arguments.insert(arguments.begin(), {"--archive", rig_.archive()});
+    const std::vector<std::string> where = rig_.Where();
+    arguments.insert(arguments.begin(), where.begin(), where.end());
     ExpectRefused(arguments, exit_code, words);
   }
   // A copy of the archive to be damaged.
@@ -158,6 +161,19 @@ TEST_F(PitrErrorsTest, CommandLine) {
   EXPECT_TRUE(fs::is_empty(directory_.path()));
 }
 
+TEST_F(PitrErrorsTest, ServerNotThereOrNotNeeded) {
+  const std::string nowhere = "unix:" + directory_.Path("nowhere.sock");
+  for (const char* command : {"status", "segments", "timeline", "verify"}) {
+    ExpectRefused({"--server", nowhere, command}, kSourceUnavailable, nowhere);
+    EXPECT_THAT(RunPitr({"--server", nowhere, command}).err, HasSubstr("does tidemarkd run there"));
+  }
+  ExpectRefused({"--server", nowhere, "index", "rebuild"}, kSourceUnavailable, nowhere);
+  ExpectRefused({"--server", nowhere, "check", "--socket", rig_.primary->socket()}, kUsage,
+                "the MySQL source itself");
+  ExpectRefused({"--server", nowhere, "--archive", rig_.archive(), "status"}, kUsage, "contradict");
+  ExpectRefused({"--server", "nowhere", "status"}, kUsage, "nowhere");
+}
+
 TEST_F(PitrErrorsTest, ArchiveOrSourceNotThere) {
   const std::string nowhere = directory_.Path("nowhere");
   for (const char* command : {"status", "segments", "timeline", "verify"})
@@ -166,6 +182,7 @@ TEST_F(PitrErrorsTest, ArchiveOrSourceNotThere) {
   EXPECT_FALSE(fs::exists(nowhere));
   Refused({"--source", "nobody", "status"}, kNotFound, "'nobody'");
   Refused({"--source", "../main", "status"}, kUsage, "../main");
+  if (AsksServer()) return;  // what follows needs an archive of two sources
   const std::string archive = Copy();
   fs::copy(archive + "/main", archive + "/other", fs::copy_options::recursive);
   ExpectRefused({"--archive", archive, "locate", "--gtid", scene_.wanted}, kUsage,
@@ -246,6 +263,7 @@ TEST_F(PitrErrorsTest, Dumps) {
 }
 
 TEST_F(PitrErrorsTest, DamagedSegments) {
+  if (AsksServer()) GTEST_SKIP() << "damages an archive that no daemon holds";
   const std::string archive = Copy(), segment = SegmentOf(archive, scene_.wanted),
                     whole = ReadWholeFile(segment);
   Overwrite(segment, whole.substr(0, whole.size() * 2 / 3));
@@ -279,6 +297,7 @@ TEST_F(PitrErrorsTest, DamagedSegments) {
 }
 
 TEST_F(PitrErrorsTest, IndexLostOrDamagedIsMadeAnew) {
+  if (AsksServer()) GTEST_SKIP() << "index rebuild works on the archive's files only";
   const std::string archive = Copy();
   const PitrResult before = RunPitr({"--json", "--archive", archive, "status"});
   fs::remove_all(archive + "/index");
@@ -295,6 +314,7 @@ TEST_F(PitrErrorsTest, IndexLostOrDamagedIsMadeAnew) {
 }
 
 TEST_F(PitrErrorsTest, CheckOfAPrimary) {
+  if (AsksServer()) GTEST_SKIP() << "check asks the primary, never an archive";
   scene_.Sql(
       "SET sql_log_bin = 0; CREATE USER IF NOT EXISTS poor@'%' IDENTIFIED BY 'Poor-1'; "
       "CREATE USER IF NOT EXISTS secure@'%' IDENTIFIED BY 'Secure-1' REQUIRE SSL; SET sql_log_bin "
@@ -330,20 +350,16 @@ TEST_F(PitrErrorsTest, Export) {
           "no/such/directory");
   Refused({"export", "--source-file", "binlog.999999"}, kNotFound, "binlog.999999");
   // A reader that goes away: neither a hang nor a crash.
-  const auto piped =
-      RunProgram({"bash", "-c",
-                  TidemarkProgram("pitr") + " --archive " + rig_.archive() +
-                      " export --latest --exclude '' | head -c 4 | xxd -p; exit ${PIPESTATUS[0]}"});
+  const std::string pitr = TidemarkProgram("pitr") + " " + rig_.Where()[0] + " " + rig_.Where()[1];
+  const auto piped = RunProgram(
+      {"bash", "-c",
+       pitr + " export --latest --exclude '' | head -c 4 | xxd -p; exit ${PIPESTATUS[0]}"});
   ASSERT_TRUE(piped.ok());
   EXPECT_TRUE(piped->exit_code == 0 || piped->exit_code == kIo) << piped->exit_code << piped->err;
   EXPECT_EQ(piped->out, "fe62696e\n");
-  const auto closed = RunProgram(
-      {"bash", "-c",
-       TidemarkProgram("pitr") + " --archive " + rig_.archive() + " export --latest >&-"});
+  const auto closed = RunProgram({"bash", "-c", pitr + " export --latest >&-"});
   EXPECT_EQ(closed->exit_code, kIo) << closed->err;
-  const auto full = RunProgram(
-      {"bash", "-c",
-       TidemarkProgram("pitr") + " --archive " + rig_.archive() + " export --latest >/dev/full"});
+  const auto full = RunProgram({"bash", "-c", pitr + " export --latest >/dev/full"});
   EXPECT_EQ(full->exit_code, kDiskFull) << full->err;
   EXPECT_THAT(full->err, ::testing::StartsWith("pitr: cannot write to standard output: "));
 }
@@ -369,7 +385,7 @@ TEST_F(PitrErrorsTest, RestoreIntoADirectoryThatHoldsSomething) {
 TEST_F(PitrErrorsTest, InterruptedRestoreSaysSoAndBeginsAnewWithTheSameCommand) {
   const std::string into = directory_.Path("interrupted");
   const std::vector<std::string> restore = ArchivedPrimary::WithTools(
-      {"--archive", rig_.archive(), "restore", "--through-gtid", scene_.wanted, "--dump",
+      {rig_.Where()[0], rig_.Where()[1], "restore", "--through-gtid", scene_.wanted, "--dump",
        scene_.base, "--into", into, "--mysqld", MySqlProgram("mysqld")});
   std::vector<std::string> argv = restore;
   argv.insert(argv.begin(), TidemarkProgram("pitr"));

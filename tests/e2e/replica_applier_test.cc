@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "pitr/local_archive.h"
 #include "pitr/locator.h"
 #include "pitr/restore/restore_channel.h"
 #include "tests/support/archive_builder.h"
@@ -162,7 +163,6 @@ class ReplicaApplierTest : public ::testing::Test {
     login.socket = target_->socket();
     login.user = "root";
     ASSERT_TRUE(access_->LogInAs(login).ok());
-    options_.open_view = [root = root_] { return OpenView(root); };
     options_.log_tail = [this] { return target_->ErrorLogTail(); };
     options_.target_lives = [this] {
       return target_->pid() != 0 ? OkStatus() : Status(Code::kTargetRefused, "the target died");
@@ -187,9 +187,10 @@ class ReplicaApplierTest : public ::testing::Test {
   Status Apply(const Plan& plan, Applier::OnProgress on_progress = {}) {
     auto view = OpenView(root_);
     TM_CHECK(view.ok());
+    LocalSource archive(std::move(*view));
     ReplicaApplier applier(*access_, options_);
     progress_ = {};
-    return applier.Apply(**view, plan, [&](const ApplyProgress& progress) {
+    return applier.Apply(archive, plan, [&](const ApplyProgress& progress) {
       EXPECT_GE(progress.transactions_done, progress_.transactions_done);
       EXPECT_LE(progress.transactions_done, progress.transactions);
       progress_ = progress;
@@ -493,7 +494,6 @@ TEST_F(ReplicaApplierTest, DamageInsideTheRangeIsTheArchivesError) {
   namespace fs = std::filesystem;
   root_ = scene_.directory.Path("damaged");
   fs::copy(scene_.root(), root_, fs::copy_options::recursive);
-  options_.open_view = [root = root_] { return OpenView(root); };
   const std::string segment =
       ArchiveDirectory(PosixFileSystem(), root_).SegmentPath("main", plan.segments.back().number);
   std::string bytes = ReadWholeFile(segment);

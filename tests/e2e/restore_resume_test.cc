@@ -90,8 +90,8 @@ class RestoreResumeTest : public ::testing::Test {
   std::string Directory(const std::string& name) { return rig_.directory.Path(name); }
   std::vector<std::string> Command(const std::string& name, std::vector<std::string> more) {
     names_.push_back(name);
-    std::vector<std::string> argv = {TidemarkProgram("pitr"), "--json",   "--archive",
-                                     rig_.archive(),          "restore",  "--into",
+    std::vector<std::string> argv = {TidemarkProgram("pitr"), "--json",   rig_.Where()[0],
+                                     rig_.Where()[1],         "restore",  "--into",
                                      Directory(name),         "--mysqld", MySqlProgram("mysqld")};
     argv.insert(argv.end(), more.begin(), more.end());
     return ArchivedPrimary::WithTools(std::move(argv));

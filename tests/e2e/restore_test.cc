@@ -12,7 +12,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "pitr/archive_view.h"
+#include "pitr/local_archive.h"
 #include "tests/support/archive_builder.h"
 #include "tests/support/mysql_paths.h"
 #include "tests/support/mysql_server.h"
@@ -227,9 +227,9 @@ class RestoreTest : public ::testing::Test {
   Result<Receipt> Restore(
       const RestoreOptions& options,
       const OnRestoreProgress& progress = [](const auto&) { return true; }) {
-    auto view = scene_.Open();
+    LocalSource archive(scene_.Open());
     Result<Receipt> receipt =
-        RunRestore(PosixFileSystem(), SystemClock(), *view, options, progress);
+        RunRestore(PosixFileSystem(), SystemClock(), archive, options, progress);
     if (receipt.ok() && receipt->mysqld_pid != 0)
       pids_.push_back(static_cast<pid_t>(receipt->mysqld_pid));
     return receipt;
@@ -517,7 +517,8 @@ TEST_F(RestoreTest, DumpThatTheServerRejectsIsReportedWithItsMessage) {
 class RunningTargetTest : public RestoreTest {
  protected:
   void SetUp() override {
-    auto started = MySqlServer::Start();
+    // The dump has an event, which would write to the target before or after us.
+    auto started = MySqlServer::Start({.extra_args = {"--event-scheduler=OFF"}, .server_id = {}});
     ASSERT_OK(started);
     target_ = std::move(*started);
   }

@@ -195,9 +195,10 @@ TEST_F(ServerInstanceTest, OutlivesItsKilledStarterAndIsFoundAgain) {
   const auto connection = Connect();
   ASSERT_TRUE(connection);
   EXPECT_EQ(Value(*connection, "SELECT a FROM app.t"), "42");
+  ASSERT_OK(ServerInstance::EnableRedo(*connection));
   ASSERT_OK(server_->Stop());  // orderly, though it is not our child
   EXPECT_EQ(ReadWholeFile("/proc/" + std::to_string(pid) + "/cmdline"), "");  // gone, or a zombie
-  // It is found no more, and its data are whole though they had no redo log.
+  // It is found no more, and its data are whole though they had no redo log for a while.
   server_.reset();
   ASSERT_OK(Reclaim());
   EXPECT_EQ(server_->pid(), 0);
@@ -251,6 +252,26 @@ TEST_F(ServerInstanceTest, KilledWithoutRedoLogIsSaidToBeLost) {
   ASSERT_OK(server_->Initialize(Always));
   ASSERT_OK(server_->Start(Mode::kRestoring, Always));
   EXPECT_FALSE(server_->DataIsLost());
+}
+
+// mysqld starts again as if nothing were wrong, but with old counters in its dictionary.
+TEST_F(ServerInstanceTest, StoppedWithoutRedoLogIsSaidToBeLostAndWithItIsNot) {
+  ASSERT_OK(Make());
+  for (const bool enabled : {true, false}) {
+    ASSERT_OK(server_->Start(Mode::kRestoring, Always));
+    {
+      const auto connection = Connect();
+      ASSERT_TRUE(connection);
+      ASSERT_OK(ServerInstance::DisableRedo(*connection));
+      ASSERT_OK(Execute(*connection, {"CREATE DATABASE app" + std::to_string(enabled)}));
+      if (enabled) ASSERT_OK(ServerInstance::EnableRedo(*connection));
+    }
+    ASSERT_OK(server_->Stop());
+  }
+  const Status lost = server_->Start(Mode::kRestoring, Always);
+  EXPECT_EQ(lost.code(), Code::kTargetRefused);
+  EXPECT_THAT(lost.message(), HasSubstr("was stopped while its redo log was off"));
+  EXPECT_TRUE(server_->DataIsLost());
 }
 
 TEST_F(ServerInstanceTest, IsDurableWhenHandedOver) {

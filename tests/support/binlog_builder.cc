@@ -1,5 +1,7 @@
 #include "tests/support/binlog_builder.h"
 
+#include <zstd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -102,6 +104,54 @@ void BinlogBuilder::Stop() {
   EndEvent();
 }
 
+void BinlogBuilder::AddBody(const TransactionSpec& transaction) {
+  if (!transaction.ddl.empty()) return AddQuery(transaction, transaction.ddl);
+  AddQuery(transaction, transaction.xa ? "XA START X'78',X'',1" : "BEGIN");
+  AddTableMap(transaction);
+  for (uint32_t i = 0; i < transaction.events; ++i) AddRows(transaction);
+  if (!transaction.xa) {
+    BeginEvent(EventType::kXid);
+    Put(static_cast<uint64_t>(sequence_), 8);
+    return EndEvent();
+  }
+  AddQuery(transaction, "XA END X'78',X'',1");
+  BeginEvent(EventType::kXaPrepare);
+  Put(0, 1);  // not in one phase
+  Put(1, 4);  // format
+  Put(1, 4);
+  Put(0, 4);
+  bytes_.push_back('x');
+  EndEvent();
+}
+
+// libs/mysql/binlog/event/compression/payload_event_buffer_istream.h: events without checksums.
+void BinlogBuilder::AddPayload(const TransactionSpec& transaction) {
+  std::string outer = std::exchange(bytes_, {});
+  const ChecksumAlgorithm checksum = std::exchange(checksum_, ChecksumAlgorithm::kOff);
+  const uint64_t position = position_;
+  AddBody(transaction);
+  const std::string plain = std::exchange(bytes_, std::move(outer));
+  checksum_ = checksum;
+  position_ = position;
+  std::string packed(ZSTD_compressBound(plain.size()), '\0');
+  packed.resize(ZSTD_compress(packed.data(), packed.size(), plain.data(), plain.size(), 1));
+  BeginEvent(EventType::kTransactionPayload);
+  Put(2, 1);  // compression: zstd
+  Put(1, 1);
+  Put(0, 1);
+  Put(3, 1);  // size before
+  Put(9, 1);
+  Put(0xFE, 1);
+  Put(plain.size(), 8);
+  Put(1, 1);  // size of the payload
+  Put(9, 1);
+  Put(0xFE, 1);
+  Put(packed.size(), 8);
+  Put(0, 1);
+  bytes_.append(packed);
+  EndEvent();
+}
+
 // Its checksum is put in once the length is known.
 void BinlogBuilder::AddGtid(const TransactionSpec& transaction, uint64_t* length_at) {
   BeginEvent(EventType::kGtid);
@@ -180,16 +230,7 @@ void BinlogBuilder::Add(const TransactionSpec& transaction) {
   uint64_t length_at = 0;
   AddGtid(transaction, &length_at);
   size_t gtid_end = bytes_.size();
-  if (!transaction.ddl.empty()) {
-    AddQuery(transaction, transaction.ddl);
-  } else {
-    AddQuery(transaction, "BEGIN");
-    AddTableMap(transaction);
-    for (uint32_t i = 0; i < transaction.events; ++i) AddRows(transaction);
-    BeginEvent(EventType::kXid);
-    Put(static_cast<uint64_t>(sequence_), 8);
-    EndEvent();
-  }
+  transaction.compressed ? AddPayload(transaction) : AddBody(transaction);
   uint64_t length = bytes_.size() - begin;
   std::memcpy(&bytes_[length_at], &length, sizeof(length));
   if (checksum_ == ChecksumAlgorithm::kOff) return;

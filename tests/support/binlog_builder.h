@@ -17,7 +17,8 @@ Uuid BuilderUuid();
 
 enum class RowChange : uint8_t { kInsert, kUpdate, kDelete };
 
-// BEGIN, one table map, `events` row events of `rows` rows each, XID; or one DDL statement.
+// BEGIN, one table map, `events` row events of `rows` rows each, XID; or one DDL statement (or
+// another one that is a transaction of its own: XA COMMIT).
 struct TransactionSpec {
   Gtid gtid = {};  // untagged
   int64_t commit_us = 0;
@@ -28,6 +29,8 @@ struct TransactionSpec {
   uint32_t row_bytes = 16;  // of the blob in each row image
   uint32_t events = 1;
   std::string_view ddl = {};  // not empty: the statement, and nothing of the above but schema
+  bool xa = false;            // XA START … XA END, XA_prepare instead of BEGIN and XID
+  bool compressed = false;    // what follows the GTID as one Transaction_payload
 };
 
 class BinlogBuilder {
@@ -42,6 +45,8 @@ class BinlogBuilder {
 
   void BeginFile(const GtidSet& previous);  // position starts again at 0
   void Add(const TransactionSpec& transaction);
+  // Of the events that belong to no transaction, as of a file's format description; commits set it.
+  void SetTime(uint32_t seconds) { timestamp_ = seconds; }
   void Rotate(std::string_view next_file);
   void Stop();
 
@@ -52,6 +57,8 @@ class BinlogBuilder {
   void AddQuery(const TransactionSpec& transaction, std::string_view statement);
   void AddTableMap(const TransactionSpec& transaction);
   void AddRows(const TransactionSpec& transaction);
+  void AddBody(const TransactionSpec& transaction);
+  void AddPayload(const TransactionSpec& transaction);
   void Put(uint64_t value, size_t width);
 
   ChecksumAlgorithm checksum_;

@@ -18,20 +18,25 @@ struct Options {
 };
 
 // The archive's own view of the source, if there is one: it tells gaps and divergence.
-void AddArchive(const Context& context, PreflightOptions* options) {
-  Result<std::unique_ptr<ArchiveView>> view = context.OpenView();
+void AddArchive(const std::string& path, const std::string& source, PreflightOptions* options) {
+  Result<std::unique_ptr<ArchiveView>> view = ArchiveView::Open(PosixFileSystem(), path, source);
   if (!view.ok() || (*view)->segments().empty()) return;
   options->resume_set = (*view)->ComputeCoverage().end;
   Result<SourceIdentity> identity = (*view)->archive().ReadIdentity((*view)->source());
   if (identity.ok()) options->our_uuid = identity->replica_uuid;
 }
 
-Result<PreflightReport> Check(Context context, const Options& options) {
+Result<PreflightReport> Check(const Context& context, const Options& options) {
+  if (context.server.on_command_line())
+    return Status(Code::kUsage, "check asks the MySQL source itself, from here",
+                  "leave --server out");
   ConnectionOptions connection;
   PreflightOptions preflight;
   preflight.server_id = options.server_id;
   if (options.config.empty()) {
     TM_ASSIGN_OR_RETURN(connection, options.connection.Parse());
+    if (const Result<std::string> path = context.ArchivePath(); path.ok())
+      AddArchive(*path, context.source, &preflight);
   } else {
     TM_ASSIGN_OR_RETURN(DaemonConfig config, LoadDaemonConfig(options.config));
     const SourceConfig* source = context.source.empty() && config.sources.size() == 1
@@ -42,10 +47,8 @@ Result<PreflightReport> Check(Context context, const Options& options) {
                     "use --source NAME");
     connection = source->connection;
     if (preflight.server_id == 0) preflight.server_id = source->archiver.server_id;
-    context.archive = config.archive;
-    context.source = source->archiver.source;
+    AddArchive(config.archive, source->archiver.source, &preflight);
   }
-  AddArchive(context, &preflight);
   TM_ASSIGN_OR_RETURN(auto link, Connection::Open(connection));
   return CheckSource(*link, preflight);
 }

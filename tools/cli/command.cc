@@ -1,34 +1,57 @@
 #include "tools/cli/command.h"
 
 #include <fmt/format.h>
+#include <pwd.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 
+#include "pitr/local_archive.h"
+#include "tools/cli/remote_archive.h"
 #include "tools/daemon_config.h"
 #include "tools/exit_code.h"
 
 namespace tidemark::cli {
 
+void Context::AddTo(CLI::App& app) {
+  archive.AddTo(app);
+  app.add_option("--source", source, "which source, if the archive has several")->type_name("NAME");
+  app.add_flag("--json", json, "print one JSON document instead of text");
+  server.AddTo(app);
+}
+
+Result<std::unique_ptr<ArchiveAccess>> Context::OpenArchive() const {
+  TM_ASSIGN_OR_RETURN(const bool asks_server, AsksServer(archive, server));
+  if (asks_server) {
+    TM_ASSIGN_OR_RETURN(const rpc::RpcClientOptions options, server.Parse());
+    return RemoteArchive::Create(options, source, Interrupted);
+  }
+  TM_ASSIGN_OR_RETURN(std::string path, ArchivePath());
+  return std::unique_ptr<ArchiveAccess>(
+      std::make_unique<LocalArchive>(PosixFileSystem(), std::move(path), source));
+}
+
+Result<rpc::RpcClientOptions> Context::Server() const {
+  TM_ASSIGN_OR_RETURN(const bool asks_server, AsksServer(archive, server));
+  if (asks_server) return server.Parse();
+  return Status(Code::kUsage, "this asks a running tidemarkd, and none is named",
+                "--server HOST:PORT or --server unix:PATH, where its [rpc] listens");
+}
+
 Result<std::string> Context::ArchivePath() const {
-  if (!archive.empty()) return archive;
+  TM_ASSIGN_OR_RETURN(const bool asks_server, AsksServer(archive, server));
+  if (asks_server)
+    return Status(Code::kUsage, "this works on the archive's files, and a server is named",
+                  "run it where they are, with --archive DIR");
+  if (archive.given()) return archive.path();
   if (PosixFileSystem().Exists(kDefaultConfigPath)) {
     TM_ASSIGN_OR_RETURN(DaemonConfig config, LoadDaemonConfig(kDefaultConfigPath));
     return config.archive;
   }
-  return Status(Code::kUsage, "no archive is named", "use --archive DIR or set TIDEMARK_ARCHIVE");
-}
-
-Result<std::unique_ptr<ArchiveView>> Context::OpenView() const {
-  TM_ASSIGN_OR_RETURN(std::string path, ArchivePath());
-  return ArchiveView::Open(PosixFileSystem(), path, source);
-}
-
-Result<std::vector<std::string>> Context::SourceNames(
-    const ArchiveDirectory& archive_directory) const {
-  if (source.empty()) return archive_directory.Sources();
-  return std::vector<std::string>{source};
+  return Status(Code::kUsage, "no archive is named",
+                "use --archive DIR or --server HOST:PORT, or set TIDEMARK_ARCHIVE or "
+                "TIDEMARK_SERVER");
 }
 
 void TargetFlags::AddTo(CLI::App& command) {
@@ -107,6 +130,12 @@ std::string ShortSet(const std::string& set_text, size_t bytes_max) {
   return set.ok() ? ShortSet(*set, bytes_max) : set_text;
 }
 
+std::string HowAcknowledged(const std::string& missing, const std::string& acknowledged) {
+  if (acknowledged.empty()) return "";
+  return missing == acknowledged ? " (acknowledged)"
+                                 : " (acknowledged: " + ShortSet(acknowledged) + ")";
+}
+
 std::string Counted(uint64_t count, const std::string& what) {
   return FormatCount(count) + " " + what + (count == 1 ? "" : "s");
 }
@@ -130,6 +159,12 @@ std::string FormatDuration(double seconds) {
   const auto whole = static_cast<uint64_t>(seconds);
   if (whole < 3600) return fmt::format("{}m{:02}s", whole / 60, whole % 60);
   return fmt::format("{}h{:02}m", whole / 3600, whole % 3600 / 60);
+}
+
+std::string OperatorName() {
+  const passwd* account = ::getpwuid(::getuid());
+  return account != nullptr && account->pw_name != nullptr ? account->pw_name
+                                                           : fmt::format("uid {}", ::getuid());
 }
 
 struct Progress::State {

@@ -10,21 +10,28 @@
 #include <string>
 #include <vector>
 
-#include "pitr/archive_view.h"
+#include "pitr/archive_access.h"
 #include "pitr/json.h"
 #include "pitr/target.h"
+#include "tools/cli/server_flags.h"
 
 namespace tidemark::cli {
 
 struct Context {
-  std::string archive;  // --archive, TIDEMARK_ARCHIVE, or the default configuration's
-  std::string source;   // --source; may be empty if the archive has just one
+  ArchiveFlag archive;
+  ServerFlags server;
+  std::string source;  // --source; may be empty if the archive has just one
   bool json = false;
 
+  void AddTo(CLI::App& app);
+  // What the command asks: the archive's files, or a daemon. Nothing is opened, nobody is asked
+  // yet. kUsage if both are named: a command line wins over the environment.
+  Result<std::unique_ptr<ArchiveAccess>> OpenArchive() const;
+  // For what only a running daemon can do. kUsage if none is named.
+  Result<rpc::RpcClientOptions> Server() const;
+  // For what works on the files themselves: --archive, TIDEMARK_ARCHIVE, or the default
+  // configuration's. kUsage if a daemon is named instead.
   Result<std::string> ArchivePath() const;
-  Result<std::unique_ptr<ArchiveView>> OpenView() const;
-  // The source that --source names, or all of them.
-  Result<std::vector<std::string>> SourceNames(const ArchiveDirectory& archive_directory) const;
 };
 
 // A subcommand's action; set by its Add… function, run by main after parsing.
@@ -37,8 +44,11 @@ void AddLocate(CLI::App& app, Context& context, Action* action);
 void AddPlan(CLI::App& app, Context& context, Action* action);
 void AddRestore(CLI::App& app, Context& context, Action* action);
 void AddExport(CLI::App& app, Context& context, Action* action);
+void AddRescue(CLI::App& app, Context& context, Action* action);
 void AddVerify(CLI::App& app, Context& context, Action* action);
 void AddIndex(CLI::App& app, Context& context, Action* action);
+void AddGap(CLI::App& app, Context& context, Action* action);
+void AddSource(CLI::App& app, Context& context, Action* action);
 void AddCheck(CLI::App& app, Context& context, Action* action);
 
 // The five ways to name a restore target, of which exactly one must be given.
@@ -62,10 +72,15 @@ bool JsonIsPrinted();
 // counted.
 std::string ShortSet(const GtidSet& set, size_t bytes_max = 400);
 std::string ShortSet(const std::string& set_text, size_t bytes_max = 400);
+// Of a gap, behind its reason; "" if nobody knows of it.
+std::string HowAcknowledged(const std::string& missing, const std::string& acknowledged);
 std::string Counted(uint64_t count, const std::string& what);  // "1 segment", "1,234 segments"
 std::string FormatBytes(uint64_t bytes);                       // "1.2 GiB"
 std::string FormatCount(uint64_t count);                       // "1,234,567"
 std::string FormatDuration(double seconds);                    // "1h02m", "3m05s", "12.3 s"
+
+// Who is at the keyboard, for notes: the account's name.
+std::string OperatorName();
 
 // True once SIGINT or SIGTERM has come: long work asks it and ends in an orderly way.
 bool Interrupted();

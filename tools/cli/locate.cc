@@ -51,10 +51,11 @@ void AddLocate(CLI::App& app, Context& context, Action* action) {
   group->require_option(1);
   command->callback([&context, action, options] {
     *action = [&context, options]() -> Status {
-      TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
       TM_ASSIGN_OR_RETURN(const Place place, Parse(*options));
-      Locator locator(*view);
-      TM_ASSIGN_OR_RETURN(const Neighbourhood around, FindPlace(locator, place));
+      TM_ASSIGN_OR_RETURN(const auto archive, context.OpenArchive());
+      TM_ASSIGN_OR_RETURN(const auto source, archive->OpenSource());
+      TM_ASSIGN_OR_RETURN(const FoundPlace place_found, source->Locate(place));
+      const Neighbourhood& around = place_found.around;
       if (context.json) {
         PrintJson(ToJson(around));
         return OkStatus();
@@ -64,7 +65,7 @@ void AddLocate(CLI::App& app, Context& context, Action* action) {
                  DescribeOptional(around.previous, "none: the archive begins here"));
       fmt::print("found     {}\n", Describe(found));
       fmt::print("next      {}\n", DescribeOptional(around.next, "none: the archive ends here"));
-      fmt::print("segment   {}\n", view->archive().SegmentPath(view->source(), found.segment));
+      fmt::print("segment   {}\n", place_found.segment_path);
       fmt::print("          frame {}, bytes {} to {} of its binlog\n", found.frame,
                  found.transaction.begin_offset, found.transaction.end_offset);
       fmt::print("source    {}:{}\n", found.source_file, found.source_begin);

@@ -1,6 +1,5 @@
 // pitr plan: what a restore would do, and whether it can: proves coverage, prints the boundary,
 // touches nothing.
-#include "pitr/restore/pipe_applier.h"
 #include "pitr/restore/restore.h"
 #include "tools/cli/command.h"
 #include "tools/cli/describe.h"
@@ -18,17 +17,14 @@ struct Options {
 };
 
 // From a set alone: nothing is known of dump and target.
-Result<PreparedRestore> PlanFromSet(ArchiveView& view, const Options& options) {
+Result<PreparedRestore> PlanFromSet(SourceAccess& source, const Options& options) {
   PreparedRestore prepared;
   TM_ASSIGN_OR_RETURN(prepared.base.gtid_set, GtidSet::Parse(options.base_gtids));
-  Locator locator(view);
-  TM_ASSIGN_OR_RETURN(const Boundary boundary, locator.Resolve(options.restore.point));
-  TM_ASSIGN_OR_RETURN(
-      prepared.plan,
-      MakePlan(view.source(), options.restore.point, prepared.base.gtid_set, boundary,
-               view.ComputeCoverage(), view.segments(), options.restore.surgery));
-  if (options.restore.applier == ApplierKind::kPipe)
-    TM_RETURN_IF_ERROR(CheckPipeCarries(view, prepared.plan));
+  const RestoreOptions& restore = options.restore;
+  TM_ASSIGN_OR_RETURN(ProvedPlan proved,
+                      source.MakePlan(restore.point, prepared.base.gtid_set, restore.surgery,
+                                      restore.applier == ApplierKind::kPipe));
+  prepared.plan = std::move(proved.plan);
   prepared.disk = EstimateDisk(prepared.plan, nullptr, false, options.restore.applier);
   return prepared;
 }
@@ -40,11 +36,12 @@ Status Run(const Context& context, Options& options) {
   restore.applier = ParseApplier(options.applier);
   if (restore.dump_path.empty() && !restore.target.directory.empty())
     return Status(Code::kUsage, "a new server needs a base backup", "--dump FILE");
-  TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
+  TM_ASSIGN_OR_RETURN(const auto archive, context.OpenArchive());
+  TM_ASSIGN_OR_RETURN(const auto source, archive->OpenSource());
   const bool from_dump = !restore.dump_path.empty();
-  TM_ASSIGN_OR_RETURN(
-      PreparedRestore prepared,
-      from_dump ? PrepareRestore(PosixFileSystem(), *view, restore) : PlanFromSet(*view, options));
+  TM_ASSIGN_OR_RETURN(PreparedRestore prepared,
+                      from_dump ? PrepareRestore(PosixFileSystem(), *source, restore)
+                                : PlanFromSet(*source, options));
   return PrintPlanReport(MakePlanReport(std::move(prepared), from_dump, restore.applier),
                          context.json);
 }

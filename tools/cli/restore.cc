@@ -122,10 +122,11 @@ void PrintReceipt(const Receipt& receipt, const std::string& asked_path) {
 
 Status Run(const Context& context, Options& options) {
   TM_RETURN_IF_ERROR(Fill(&options));
-  TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
+  TM_ASSIGN_OR_RETURN(const auto archive, context.OpenArchive());
+  TM_ASSIGN_OR_RETURN(const auto source, archive->OpenSource());
   if (options.dry_run) {
     TM_ASSIGN_OR_RETURN(PreparedRestore prepared,
-                        PrepareRestore(PosixFileSystem(), *view, options.restore));
+                        PrepareRestore(PosixFileSystem(), *source, options.restore));
     return PrintPlanReport(MakePlanReport(std::move(prepared), options.restore.target.provision,
                                           options.restore.applier),
                            context.json);
@@ -135,7 +136,7 @@ Status Run(const Context& context, Options& options) {
   spdlog::set_level(spdlog::level::off);
   PhaseProgress progress(context);
   TM_ASSIGN_OR_RETURN(Receipt receipt,
-                      RunRestore(PosixFileSystem(), SystemClock(), *view, options.restore,
+                      RunRestore(PosixFileSystem(), SystemClock(), *source, options.restore,
                                  [&](const RestoreProgress& now) { return progress(now); }));
   RecordRates(PosixFileSystem(), RatesPath(), receipt.load, receipt.apply, options.restore.applier,
               receipt.finished_us);

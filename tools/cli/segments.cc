@@ -7,20 +7,22 @@ namespace tidemark::cli {
 namespace {
 
 Status Run(const Context& context) {
-  TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
+  TM_ASSIGN_OR_RETURN(const auto archive, context.OpenArchive());
+  TM_ASSIGN_OR_RETURN(const auto source, archive->OpenSource());
+  TM_ASSIGN_OR_RETURN(const std::vector<SegmentFile> segments, source->ListSegments());
   Json list = Json::array();
-  for (const SegmentRecord& segment : view->segments()) {
+  for (const auto& [segment, path] : segments) {
     Json json = ToJson(segment);
-    json["path"] = view->archive().SegmentPath(view->source(), segment.header.number);
+    json["path"] = path;
     list.push_back(std::move(json));
   }
   if (context.json) {
-    PrintJson({{"source", view->source()}, {"segments", list}});
+    PrintJson({{"source", source->source()}, {"segments", list}});
     return OkStatus();
   }
   fmt::print("{:>8}  {:<18} {:>12} {:>10} {:>10}  {:<9} {:<27}  {}\n", "SEGMENT", "SOURCE FILE",
              "TRANSACTIONS", "BINLOG", "STORED", "STATE", "LAST COMMIT", "GTIDS");
-  for (const SegmentRecord& segment : view->segments())
+  for (const auto& [segment, path] : segments)
     fmt::print("{:>8}  {:<18} {:>12} {:>10} {:>10}  {:<9} {:<27}  {}\n", segment.header.number,
                segment.header.source_file, FormatCount(segment.transactions),
                FormatBytes(segment.raw_bytes), FormatBytes(segment.stored_bytes),

@@ -6,7 +6,9 @@
 namespace tidemark::cli {
 namespace {
 
+constexpr const char* kArchiveVariable = "TIDEMARK_ARCHIVE";
 constexpr const char* kServerVariable = "TIDEMARK_SERVER";
+constexpr const char* kServerGroup = "A daemon instead of the archive's files";
 
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
@@ -15,8 +17,24 @@ std::string Environment(const char* name) {
 
 }  // namespace
 
+// Not by CLI11's envname, which would leave open where it came from.
+void ArchiveFlag::AddTo(CLI::App& app) {
+  path_ = Environment(kArchiveVariable);
+  app.add_option_function<std::string>(
+         "--archive",
+         [this](const std::string& path) {
+           path_ = path;
+           on_command_line_ = true;
+         },
+         std::string("the archive's directory (Env:") + kArchiveVariable + ")")
+      ->type_name("DIR");
+}
+
 void ServerFlags::AddTo(CLI::App& app) {
-  // Not by CLI11's envname, which would leave open where it came from.
+  const auto add = [&app](const char* flag, std::string* value, const std::string& what,
+                          const char* type) {
+    app.add_option(flag, *value, what)->type_name(type)->group(kServerGroup);
+  };
   options_.endpoint = Environment(kServerVariable);
   app.add_option_function<std::string>(
          "--server",
@@ -24,24 +42,22 @@ void ServerFlags::AddTo(CLI::App& app) {
            options_.endpoint = endpoint;
            on_command_line_ = true;
          },
-         std::string("ask this tidemarkd instead of an archive's files (Env:") + kServerVariable +
+         std::string("the tidemarkd to ask, at HOST:PORT or unix:PATH (Env:") + kServerVariable +
              ")")
-      ->type_name("HOST:PORT|unix:PATH");
-  app.add_option("--server-ca-file", options_.tls.ca_file,
-                 "authority that signed its certificate (PEM); else the system's")
-      ->type_name("FILE");
-  app.add_option("--server-name", options_.tls.server_name,
-                 "name that its certificate is for, if not HOST")
-      ->type_name("NAME");
-  app.add_option("--server-token-file", options_.token.file,
-                 std::string("file whose first line is our token; else Env:") + kTokenVariable)
-      ->type_name("FILE");
-  app.add_option("--server-certificate-file", options_.tls.certificate_file,
-                 "our certificate (PEM), if it asks for one")
-      ->type_name("FILE");
-  app.add_option("--server-key-file", options_.tls.key_file, "its key (PEM)")->type_name("FILE");
+      ->type_name("ADDRESS")
+      ->group(kServerGroup);
+  add("--server-token-file", &options_.token.file,
+      std::string("file whose first line is our token (else Env:") + kTokenVariable + ")", "FILE");
+  add("--server-ca-file", &options_.tls.ca_file,
+      "authority that signed its certificate (PEM; else the system's)", "FILE");
+  add("--server-name", &options_.tls.server_name, "name that its certificate is for, if not HOST",
+      "NAME");
+  add("--server-certificate-file", &options_.tls.certificate_file,
+      "our certificate (PEM), if it asks for one", "FILE");
+  add("--server-key-file", &options_.tls.key_file, "its key (PEM)", "FILE");
   app.add_flag("--server-plaintext", plain_text_,
-               "no TLS: anybody in between reads and changes everything, the token too");
+               "no TLS: anybody in between reads and changes everything, the token too")
+      ->group(kServerGroup);
 }
 
 Result<rpc::RpcClientOptions> ServerFlags::Parse() const {
@@ -53,7 +69,21 @@ Result<rpc::RpcClientOptions> ServerFlags::Parse() const {
   if (options.token.file.empty() && !Environment(kTokenVariable).empty())
     options.token.environment_variable = kTokenVariable;
   TM_RETURN_IF_ERROR(ValidateOptions(options));
+  TM_ASSIGN_OR_RETURN(const rpc::Endpoint endpoint, rpc::ParseEndpoint(options.endpoint));
+  // On one machine, compressing takes longer than what it saves.
+  if (endpoint.is_local()) options.offer_zstd = options.offer_gzip = false;
   return options;
+}
+
+Result<bool> AsksServer(const ArchiveFlag& archive, const ServerFlags& server) {
+  if (!archive.given() || !server.given()) return server.given();
+  if (archive.on_command_line() != server.on_command_line()) return server.on_command_line();
+  return Status(Code::kUsage,
+                archive.on_command_line()
+                    ? std::string("--archive and --server contradict each other")
+                    : std::string(kArchiveVariable) + " and " + kServerVariable +
+                          " are both in the environment, and contradict each other",
+                "name the archive's files, or the daemon that has them");
 }
 
 }  // namespace tidemark::cli

@@ -1,8 +1,9 @@
-// The flags that name a tidemarkd to ask instead of an archive's files. A token never stands on the
-// command line: it is in --server-token-file, or else in the environment (TIDEMARK_TOKEN).
+// The flags that name what a command asks: an archive's files, or a tidemarkd. A token never stands
+// on the command line: it is in --server-token-file, or else in the environment (TIDEMARK_TOKEN).
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <string>
 
 #include "proto/rpc/rpc_client_options.h"
 #include "replication/base/status.h"
@@ -10,6 +11,19 @@
 namespace tidemark::cli {
 
 inline constexpr const char* kTokenVariable = "TIDEMARK_TOKEN";
+
+// --archive, or TIDEMARK_ARCHIVE.
+class ArchiveFlag {
+ public:
+  void AddTo(CLI::App& app);
+  bool given() const { return !path_.empty(); }
+  bool on_command_line() const { return on_command_line_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  bool on_command_line_ = false;
+};
 
 class ServerFlags {
  public:
@@ -27,5 +41,9 @@ class ServerFlags {
   bool on_command_line_ = false;
   rpc::RpcClientOptions options_;
 };
+
+// Whether it is the server that is asked. What is on the command line wins over the environment;
+// two of a kind contradict each other: kUsage.
+Result<bool> AsksServer(const ArchiveFlag& archive, const ServerFlags& server);
 
 }  // namespace tidemark::cli

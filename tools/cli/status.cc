@@ -1,7 +1,6 @@
 // pitr status: what the archive has of each source, up to when, and whether anything is missing.
 #include <fmt/format.h>
 
-#include "pitr/source_summary.h"
 #include "tools/cli/command.h"
 
 namespace tidemark::cli {
@@ -28,7 +27,14 @@ void PrintSource(const Json& json) {
   const Json& coverage = json.at("coverage");
   fmt::print("source        {}\n", json.at("source").get<std::string>());
   if (const Json& daemon = json.at("daemon"); daemon.is_object()) {
-    fmt::print("daemon        {}\n", daemon.value("state", "?"));
+    const std::string server = daemon.value("server", "");
+    fmt::print("daemon        {}{}\n", daemon.value("state", "?"),
+               server.empty() ? "" : ", from " + server);
+    if (daemon.contains("paused")) {
+      const Json& paused = daemon.at("paused");
+      fmt::print("  PAUSED      by {}, {}: {}\n", paused.value("by", ""), text(paused.at("at")),
+                 paused.value("reason", ""));
+    }
     if (daemon.contains("error"))
       fmt::print("  error       {}\n", daemon.at("error").value("message", ""));
     PrintReplicas(daemon.value("replicas", Json::array()));
@@ -48,26 +54,26 @@ void PrintSource(const Json& json) {
                             : "that has at least " + ShortSet(before));
   const Json& gaps = coverage.at("gaps");
   if (gaps.empty()) fmt::print("gaps          none\n");
-  for (const Json& gap : gaps)
-    fmt::print("GAP           {}: {}\n", ShortSet(gap.at("missing").get<std::string>()),
-               gap.at("reason").get<std::string>());
+  for (const Json& gap : gaps) {
+    const std::string missing = gap.at("missing"), acknowledged = gap.at("acknowledged");
+    fmt::print("{}           {}: {}{}\n", missing == acknowledged ? "gap" : "GAP",
+               ShortSet(missing), gap.at("reason").get<std::string>(),
+               HowAcknowledged(missing, acknowledged));
+  }
+  if (const Json& error = coverage.at("acknowledgements_error"); !error.is_null())
+    fmt::print("WARNING       no gap counts as acknowledged: {}\n", error.get<std::string>());
 }
 
 Status Run(const Context& context) {
-  TM_ASSIGN_OR_RETURN(std::string path, context.ArchivePath());
-  ArchiveDirectory archive(PosixFileSystem(), path);
-  TM_RETURN_IF_ERROR(archive.CheckExists());
-  TM_ASSIGN_OR_RETURN(const std::vector<std::string> names, context.SourceNames(archive));
+  TM_ASSIGN_OR_RETURN(const auto archive, context.OpenArchive());
+  TM_ASSIGN_OR_RETURN(const std::vector<SourceState> states, archive->ReadStatus());
   Json sources = Json::array();
-  for (const std::string& name : names) {
-    TM_ASSIGN_OR_RETURN(auto view, ArchiveView::Open(PosixFileSystem(), path, name));
-    sources.push_back(ToJson(Summarize(*view), ReadLiveState(archive, view->source())));
-  }
+  for (const SourceState& state : states) sources.push_back(ToJson(state.summary, state.live));
   if (context.json) {
-    PrintJson({{"archive", path}, {"sources", sources}});
+    PrintJson({{"archive", archive->name()}, {"sources", sources}});
     return OkStatus();
   }
-  fmt::print("archive       {}\n", path);
+  fmt::print("archive       {}\n", archive->name());
   for (const Json& source : sources) {
     fmt::print("\n");
     PrintSource(source);

@@ -43,19 +43,27 @@ void Print(const Json& json, const Options& options) {
     const std::string kind = entry.at("kind");
     const std::string time = entry.at("time").is_null() ? "-" : entry.at("time").get<std::string>();
     if (kind == "gap") {
-      fmt::print("{}  GAP    {}: {}\n", time, ShortSet(entry.at("missing").get<std::string>()),
-                 entry.at("reason").get<std::string>());
+      const std::string missing = entry.at("missing"), acknowledged = entry.at("acknowledged");
+      fmt::print("{}  {}    {}: {}{}\n", time, missing == acknowledged ? "gap" : "GAP",
+                 ShortSet(missing), entry.at("reason").get<std::string>(),
+                 HowAcknowledged(missing, acknowledged));
     } else if (kind == "ddl") {
       const std::string schema = entry.at("schema");
       fmt::print("{}  DDL    {}  {}{}\n", time, entry.at("gtid").get<std::string>(),
                  schema.empty() ? "" : "[" + schema + "] ", OneLine(entry.at("statement"), 100));
+    } else if (kind == "server") {
+      fmt::print("{}  SERVER {} instead of {}, from {} on; behind {}\n", time,
+                 entry.at("server_uuid").get<std::string>(),
+                 entry.at("previous_server_uuid").get<std::string>(),
+                 entry.at("source_file").get<std::string>(),
+                 ShortSet(entry.at("behind").get<std::string>()));
     } else {
       fmt::print("{}  LARGE  {}  {}\n", time, entry.at("gtid").get<std::string>(),
                  FormatBytes(entry.at("bytes")));
     }
   }
   if (json.at("entries").empty())
-    fmt::print("no DDL, no large transaction and no gap in this range\n");
+    fmt::print("no DDL, no large transaction, no gap and no change of server in this range\n");
   if (json.at("truncated"))
     fmt::print(
         "(cut after {} DDL statements: narrow the range with --from and --to, or raise --limit)\n",
@@ -67,16 +75,18 @@ void Print(const Json& json, const Options& options) {
 void AddTimeline(CLI::App& app, Context& context, Action* action) {
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand(
-      "timeline", "DDL, large transactions and gaps, in order: where to find the DROP");
+      "timeline",
+      "DDL, large transactions, gaps and changes of server, in order: where to find the DROP");
   command->add_option("--from", options->from, "only from this moment on")->type_name("TIME");
   command->add_option("--to", options->to, "only up to this moment")->type_name("TIME");
   command->add_option("--limit", options->limit, "at most so many DDL statements")
       ->capture_default_str();
   command->callback([&context, action, options] {
     *action = [&context, options]() -> Status {
-      TM_ASSIGN_OR_RETURN(auto view, context.OpenView());
       TM_ASSIGN_OR_RETURN(const TimelineRange range, Range(*options));
-      TM_ASSIGN_OR_RETURN(const Timeline timeline, MakeTimeline(*view, range));
+      TM_ASSIGN_OR_RETURN(const auto archive, context.OpenArchive());
+      TM_ASSIGN_OR_RETURN(const auto source, archive->OpenSource());
+      TM_ASSIGN_OR_RETURN(const Timeline timeline, source->ReadTimeline(range));
       const Json json = ToJson(timeline);
       if (context.json)
         PrintJson(json);

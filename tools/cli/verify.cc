@@ -8,12 +8,11 @@
 namespace tidemark::cli {
 namespace {
 
-Result<VerifyReport> Verify(const Context& context, ArchiveView& view) {
-  uint64_t total = 0;
-  for (const SegmentRecord& segment : view.segments()) total += segment.raw_bytes;
-  Progress progress(context, "verify " + view.source(), "bytes");
-  return VerifyArchive(view, [&](const VerifyReport& report) {
-    progress.Update(report.raw_bytes, total);
+Result<VerifyReport> Verify(const Context& context, ArchiveAccess& archive,
+                            const std::string& source) {
+  Progress progress(context, "verify " + source, "bytes");
+  return archive.Verify(source, [&](uint64_t raw_bytes, uint64_t raw_bytes_total) {
+    progress.Update(raw_bytes, raw_bytes_total);
     return !Interrupted();
   });
 }
@@ -49,23 +48,20 @@ void Print(const std::string& source, const VerifyReport& report) {
 }
 
 Status Run(const Context& context) {
-  TM_ASSIGN_OR_RETURN(std::string path, context.ArchivePath());
-  ArchiveDirectory archive(PosixFileSystem(), path);
-  TM_RETURN_IF_ERROR(archive.CheckExists());
-  TM_ASSIGN_OR_RETURN(const std::vector<std::string> names, context.SourceNames(archive));
+  TM_ASSIGN_OR_RETURN(const auto archive, context.OpenArchive());
+  TM_ASSIGN_OR_RETURN(const std::vector<std::string> names, archive->SourceNames());
   Json list = Json::array();
   Status worst;
   for (const std::string& name : names) {
-    TM_ASSIGN_OR_RETURN(auto view,
-                        ArchiveView::Open(PosixFileSystem(), path, name, OpenCheck::kEvenIfBehind));
-    TM_ASSIGN_OR_RETURN(VerifyReport report, Verify(context, *view));
-    if (!context.json) Print(view->source(), report);
+    TM_ASSIGN_OR_RETURN(const VerifyReport report, Verify(context, *archive, name));
+    if (!context.json) Print(name, report);
     Json json = ToJson(report);
-    json["source"] = view->source();
+    json["source"] = name;
     list.push_back(std::move(json));
-    if (worst.ok()) worst = Verdict(view->source(), report);
+    if (worst.ok()) worst = Verdict(name, report);
   }
-  return context.json ? PrintJsonWith({{"archive", path}, {"sources", list}}, worst) : worst;
+  return context.json ? PrintJsonWith({{"archive", archive->name()}, {"sources", list}}, worst)
+                      : worst;
 }
 
 }  // namespace

@@ -135,8 +135,10 @@ Status MakeThePlan(SharedArchive& archive, const CallContext&, const v1::PlanReq
                                view->segments(), surgery));
   if (request.check_pipe()) TM_RETURN_IF_ERROR(CheckPipeCarries(*view, plan));
   TM_ASSIGN_OR_RETURN(const std::string version, SourceVersion(*view, plan));
+  TM_ASSIGN_OR_RETURN(const std::set<uint32_t> server_ids, ArchivedServerIds(*view, plan));
   *response->mutable_plan() = ToMessage(plan);
   response->set_source_version(ValidUtf8(version));
+  for (const uint32_t id : server_ids) response->add_source_server_ids(id);
   return OkStatus();
 }
 

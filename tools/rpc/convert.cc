@@ -14,6 +14,7 @@ v1::SealReason ReasonToMessage(SealReason reason) {
     case SealReason::kStop: return v1::SEAL_REASON_STOP;
     case SealReason::kRecovery: return v1::SEAL_REASON_RECOVERY;
     case SealReason::kSourceChange: return v1::SEAL_REASON_SOURCE_CHANGE;
+    case SealReason::kRequest: return v1::SEAL_REASON_REQUEST;
   }
   return v1::SEAL_REASON_UNSPECIFIED;
 }
@@ -26,6 +27,7 @@ Result<SealReason> ReasonFromMessage(v1::SealReason reason) {
     case v1::SEAL_REASON_STOP: return SealReason::kStop;
     case v1::SEAL_REASON_RECOVERY: return SealReason::kRecovery;
     case v1::SEAL_REASON_SOURCE_CHANGE: return SealReason::kSourceChange;
+    case v1::SEAL_REASON_REQUEST: return SealReason::kRequest;
     default: return UnknownValue("segment.seal_reason", reason);
   }
 }
@@ -77,7 +79,9 @@ Result<VerifyFinding> FromMessage(const v1::VerifyFinding& message) {
 v1::DaemonStatus ToMessage(const LiveState& live) {
   v1::DaemonStatus message;
   message.set_state(live.state);
+  message.set_server(live.server);
   message.set_server_version(live.server_version);
+  message.set_semi_sync(live.semi_sync);
   for (const LiveReplica& replica : live.replicas) {
     v1::Replica* added = message.add_replicas();
     added->set_peer(replica.peer);
@@ -92,63 +96,23 @@ v1::DaemonStatus ToMessage(const LiveState& live) {
     message.mutable_error()->set_message(live.error->message);
     message.mutable_error()->set_hint(live.error->hint);
   }
+  if (live.paused) *message.mutable_paused() = rpc::ToMessage(*live.paused);
   return message;
 }
 
 LiveState LiveFromMessage(const v1::DaemonStatus& message) {
   LiveState live;
   live.state = message.state();
+  live.server = message.server();
   live.server_version = message.server_version();
+  live.semi_sync = message.semi_sync();
   for (const v1::Replica& replica : message.replicas())
     live.replicas.push_back({replica.peer(), replica.user(), replica.server_id(),
                              replica.server_uuid(), replica.tls(), replica.since_us()});
   if (message.has_error())
     live.error = {message.error().code(), message.error().message(), message.error().hint()};
+  if (message.has_paused()) live.paused = rpc::FromMessage(message.paused());
   return live;
-}
-
-v1::TimelineEntry ToMessage(const TimelineEntry& entry) {
-  v1::TimelineEntry message;
-  message.set_time_us(entry.time_us);
-  if (const auto* ddl = std::get_if<TimelineDdl>(&entry.event)) {
-    message.mutable_ddl()->set_gtid(ddl->gtid.ToString());
-    message.mutable_ddl()->set_schema(ValidUtf8(ddl->schema));
-    SetStatement(ddl->statement, message.mutable_ddl());
-  } else if (const auto* large = std::get_if<LargeTransaction>(&entry.event)) {
-    message.mutable_large_transaction()->set_gtid(large->gtid.ToString());
-    message.mutable_large_transaction()->set_bytes(large->bytes);
-  } else {
-    *message.mutable_gap() = rpc::ToMessage(std::get<GapRecord>(entry.event));
-  }
-  return message;
-}
-
-// In place: GCC 12 takes the variant that a Result moves for an uninitialized one.
-Status TakeEntry(const v1::TimelineEntry& message, TimelineEntry* entry) {
-  entry->time_us = message.time_us();
-  switch (message.event_case()) {
-    case v1::TimelineEntry::kDdl: {
-      TimelineDdl& ddl = entry->event.emplace<TimelineDdl>();
-      TM_ASSIGN_OR_RETURN(ddl.gtid, GtidOf(message.ddl().gtid(), "timeline.ddl.gtid"));
-      ddl.schema = message.ddl().schema();
-      ddl.statement = StatementOf(message.ddl());
-      return OkStatus();
-    }
-    case v1::TimelineEntry::kLargeTransaction: {
-      LargeTransaction& large = entry->event.emplace<LargeTransaction>();
-      large.bytes = message.large_transaction().bytes();
-      TM_ASSIGN_OR_RETURN(large.gtid, GtidOf(message.large_transaction().gtid(),
-                                             "timeline.large_transaction.gtid"));
-      return OkStatus();
-    }
-    case v1::TimelineEntry::kGap: {
-      TM_ASSIGN_OR_RETURN(entry->event.emplace<GapRecord>(), rpc::FromMessage(message.gap()));
-      return OkStatus();
-    }
-    case v1::TimelineEntry::EVENT_NOT_SET: break;
-  }
-  return Status(Code::kUnsupportedFormat, "the timeline has an entry of an unknown kind",
-                "the server is newer than this program");
 }
 
 bool IsEmpty(const GapRecord& gap) {
@@ -190,6 +154,32 @@ Result<GapRecord> FromMessage(const v1::Gap& message) {
   return gap;
 }
 
+v1::OperatorNote ToMessage(const OperatorNote& note) {
+  v1::OperatorNote message;
+  message.set_by(ValidUtf8(note.by));
+  message.set_at_us(note.at_us);
+  message.set_reason(ValidUtf8(note.reason));
+  return message;
+}
+
+OperatorNote FromMessage(const v1::OperatorNote& message) {
+  return {message.by(), message.at_us(), message.reason()};
+}
+
+v1::GapAcknowledgement ToMessage(const GapAcknowledgement& acknowledgement) {
+  v1::GapAcknowledgement message;
+  message.set_gtids(acknowledgement.gtids.ToString());
+  *message.mutable_note() = ToMessage(acknowledgement.note);
+  return message;
+}
+
+Result<GapAcknowledgement> FromMessage(const v1::GapAcknowledgement& message) {
+  GapAcknowledgement acknowledgement;
+  TM_ASSIGN_OR_RETURN(acknowledgement.gtids, SetOf(message.gtids(), "acknowledgement.gtids"));
+  acknowledgement.note = FromMessage(message.note());
+  return acknowledgement;
+}
+
 v1::Coverage ToMessage(const Coverage& coverage) {
   v1::Coverage message;
   message.set_archived(coverage.archived.ToString());
@@ -197,6 +187,9 @@ v1::Coverage ToMessage(const Coverage& coverage) {
   message.set_before(coverage.before.ToString());
   AddAll(coverage.gaps, message.mutable_gaps());
   message.set_end(coverage.end.ToString());
+  message.set_acknowledged(coverage.acknowledged.ToString());
+  AddAll(coverage.acknowledgements, message.mutable_acknowledgements());
+  message.set_acknowledgements_error(ValidUtf8(coverage.acknowledgements_error));
   return message;
 }
 
@@ -206,6 +199,10 @@ Result<Coverage> FromMessage(const v1::Coverage& message) {
   TM_ASSIGN_OR_RETURN(coverage.before, SetOf(message.before(), "coverage.before"));
   TM_RETURN_IF_ERROR(TakeAll(message.gaps(), &coverage.gaps));
   TM_ASSIGN_OR_RETURN(coverage.end, SetOf(message.end(), "coverage.end"));
+  TM_ASSIGN_OR_RETURN(coverage.acknowledged,
+                      SetOf(message.acknowledged(), "coverage.acknowledged"));
+  TM_RETURN_IF_ERROR(TakeAll(message.acknowledgements(), &coverage.acknowledgements));
+  coverage.acknowledgements_error = message.acknowledgements_error();
   return coverage;
 }
 
@@ -302,6 +299,7 @@ v1::Plan ToMessage(const Plan& plan) {
   *message.mutable_surgery() = ToMessage(plan.surgery);
   for (const std::string& line : DescribeSurgery(plan.surgery))
     message.add_surgery_description(ValidUtf8(line));
+  message.set_apply_bytes(plan.apply_bytes);
   return message;
 }
 
@@ -316,6 +314,7 @@ Result<Plan> FromMessage(const v1::Plan& message) {
   TM_ASSIGN_OR_RETURN(plan.end_set, SetOf(message.end_set(), "plan.end_set"));
   TM_RETURN_IF_ERROR(TakeAll(message.segments(), &plan.segments));
   plan.raw_bytes = message.raw_bytes();
+  plan.apply_bytes = message.apply_bytes();
   plan.warnings.assign(message.warnings().begin(), message.warnings().end());
   TM_ASSIGN_OR_RETURN(plan.surgery, FromMessage(message.surgery()));
   return plan;
@@ -356,26 +355,6 @@ Result<SourceStatus> FromMessage(const v1::SourceStatus& message) {
                    message.place().position()};
   if (message.has_daemon()) status.live = LiveFromMessage(message.daemon());
   return status;
-}
-
-v1::GetTimelineResponse ToMessage(const Timeline& timeline) {
-  v1::GetTimelineResponse message;
-  message.set_source(timeline.source);
-  *message.mutable_coverage() = ToMessage(timeline.coverage);
-  AddAll(timeline.entries, message.mutable_entries());
-  message.set_truncated(timeline.truncated);
-  return message;
-}
-
-Result<Timeline> FromMessage(const v1::GetTimelineResponse& message) {
-  Timeline timeline;
-  timeline.source = message.source();
-  TM_ASSIGN_OR_RETURN(timeline.coverage, FromMessage(message.coverage()));
-  timeline.entries.resize(static_cast<size_t>(message.entries_size()));
-  for (size_t i = 0; i < timeline.entries.size(); ++i)
-    TM_RETURN_IF_ERROR(TakeEntry(message.entries(static_cast<int>(i)), &timeline.entries[i]));
-  timeline.truncated = message.truncated();
-  return timeline;
 }
 
 v1::VerifyReport ToMessage(const VerifyReport& report) {

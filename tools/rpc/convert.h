@@ -34,6 +34,12 @@ Result<Boundary> FromMessage(const v1::Boundary& message);
 v1::Gap ToMessage(const GapRecord& gap);
 Result<GapRecord> FromMessage(const v1::Gap& message);
 
+v1::OperatorNote ToMessage(const OperatorNote& note);
+OperatorNote FromMessage(const v1::OperatorNote& message);
+
+v1::GapAcknowledgement ToMessage(const GapAcknowledgement& acknowledgement);
+Result<GapAcknowledgement> FromMessage(const v1::GapAcknowledgement& message);
+
 v1::Coverage ToMessage(const Coverage& coverage);
 Result<Coverage> FromMessage(const v1::Coverage& message);
 

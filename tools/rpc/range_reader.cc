@@ -155,6 +155,16 @@ Status RangeReader::WakeUp(bool* woken) {
   return CheckNewGaps();
 }
 
+bool RangeReader::BeginsFile() const {
+  bool begins = false;
+  for (const SegmentRecord& segment : view_->segments()) {
+    if (segment.header.source_file != source_file()) continue;
+    begins = begins || segment.header.source_start == 0;
+    if (segment.gtids.Intersects(range_.exclude)) return false;
+  }
+  return begins;
+}
+
 Result<std::string> RangeReader::LastFormatDescription() {
   if (view_->segments().empty()) return std::string();
   TM_ASSIGN_OR_RETURN(OpenSegment segment, OpenSegmentFile(*view_, view_->segments().back()));

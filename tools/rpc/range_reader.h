@@ -38,6 +38,8 @@ class RangeReader {
   const std::string& source() const { return source_; }
   const std::string& source_file() const { return cursor_->source_file(); }  // of the last piece
   bool hibernating() const { return cursor_ == nullptr; }
+  // Of the last piece's file everything is given, from its beginning on. Not while hibernating.
+  bool BeginsFile() const;
   // The format description of the archive's last segment; empty if there is none. Not while
   // hibernating.
   Result<std::string> LastFormatDescription();

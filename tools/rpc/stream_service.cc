@@ -120,6 +120,7 @@ class TransactionsStream : public RangeStream {
     if (piece.kind == StreamPiece::Kind::kTransactions)
       return cutter_.OnEvents(piece.bytes, reader_->source_file(), response);
     response->mutable_format_description()->assign(AsText(piece.bytes));
+    response->set_begins_file(reader_->BeginsFile());
     return cutter_.OnFormatDescription(piece.bytes);
   }
 
@@ -245,7 +246,8 @@ void AddStreamService(SharedArchive& archive, ServiceRegistry* registry) {
   const auto* service =
       v1::StreamEventsRequest::descriptor()->file()->FindServiceByName("StreamService");
   const auto add = [&](const char* method, ServiceRegistry::Stream handler) {
-    registry->AddStream(service->FindMethodByName(method), Role::kReader, false,
+    // Audited: this is how the data itself leaves, for restores too.
+    registry->AddStream(service->FindMethodByName(method), Role::kRestorer, true,
                         std::move(handler));
   };
   add("StreamEvents", [&archive](const CallContext& context, const Message& request) {

@@ -14,6 +14,16 @@ using testing::TempDir;
 
 FileSystem& Files() { return PosixFileSystem(); }
 
+TEST(ParentPath, OfEveryShape) {
+  EXPECT_EQ(ParentPath("/a/b"), "/a");
+  EXPECT_EQ(ParentPath("/a/b//"), "/a");
+  EXPECT_EQ(ParentPath("/b"), "/");
+  EXPECT_EQ(ParentPath("//"), "/");
+  EXPECT_EQ(ParentPath("a/b"), "a");
+  EXPECT_EQ(ParentPath("b"), ".");
+  EXPECT_EQ(ParentPath(""), ".");
+}
+
 TEST(PosixFileSystem, AppendsAndReadsBackAndTruncates) {
   TempDir directory;
   const std::string path = directory.Path("file");

@@ -8,6 +8,7 @@
 
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
+#include "tools/daemon_rpc.h"
 
 namespace tidemark {
 namespace {
@@ -140,17 +141,62 @@ TEST_F(DaemonReload, NewServerIdOfAServedSourceServesAnewOthersDoNot) {
   EXPECT_FALSE(Plan(head + kMain, head + kMain + "heartbeat_ms = 200\n").serve);
 }
 
+std::string Rpc(const std::string& more = {}) {
+  return "[rpc]\nlisten = [\"unix:/run/t.sock\"]\n" + more;
+}
+
+TEST_F(DaemonReload, RpcComesAndGoes) {
+  const std::string bare = std::string(kHead) + kMain;
+  const ReloadPlan come = Plan(bare, bare + Rpc());
+  EXPECT_TRUE(come.rpc);
+  EXPECT_THAT(come.changes, ElementsAre("rpc: added, [\"unix:/run/t.sock\"]"));
+  const ReloadPlan gone = Plan(bare + Rpc(), bare);
+  EXPECT_TRUE(gone.rpc);
+  EXPECT_THAT(gone.changes, ElementsAre("rpc: removed; remote callers are cut off"));
+  EXPECT_TRUE(gone.result.rpc.listen.empty());
+  EXPECT_FALSE(Plan(bare + Rpc(), bare + Rpc("unix_mode = \"0600\"\n")).rpc);
+}
+
+TEST_F(DaemonReload, OtherListenersAnswerAnewAndServingStays) {
+  const std::string bare = std::string(kHead) + kMain;
+  const ReloadPlan plan =
+      Plan(bare + Rpc(), bare + "[rpc]\nlisten = [\"unix:/run/t.sock\", \"127.0.0.1:7946\"]\n");
+  EXPECT_TRUE(plan.rpc);
+  EXPECT_FALSE(plan.serve);
+  EXPECT_THAT(plan.changes, ElementsAre("rpc.listen: [\"unix:/run/t.sock\"] -> "
+                                        "[\"unix:/run/t.sock\", \"127.0.0.1:7946\"]"));
+  EXPECT_TRUE(Plan(bare + Rpc(), bare + Rpc("unix_anonymous = \"reader\"\n")).rpc);
+}
+
+TEST_F(DaemonReload, NewTokensAndCertificatesAreLoggedAndCutNobodyOff) {
+  const std::string bare = std::string(kHead) + kMain;
+  const std::string access = directory_.Path("access");
+  const std::string text = bare + Rpc("access_file = \"" + access + "\"\n");
+  std::ofstream(access) << "# one\n";
+  const LoadedConfig running = Load(text);
+  std::ofstream(access) << "# another\n";
+  const ReloadPlan plan = PlanReload(running, Load(text));
+  EXPECT_FALSE(plan.rpc || plan.serve);
+  EXPECT_THAT(plan.changes, ElementsAre("rpc: " + access + " has new contents"));
+  const ReloadPlan moved = PlanReload(
+      running, Load(bare + Rpc("access_file = \"/etc/b\"\naudit_file = \"/var/log/a\"\n")));
+  EXPECT_FALSE(moved.rpc);
+  EXPECT_THAT(moved.changes, ElementsAre("rpc.access_file: \"" + access + "\" -> \"/etc/b\"",
+                                         "rpc.audit_file: \"\" -> \"/var/log/a\""));
+}
+
 // What the parser knows and the comparison does not would be a change that nobody acts on.
 TEST_F(DaemonReload, EverySettingOfTheExampleIsCompared) {
   std::ifstream example(TIDEMARK_DEPLOY_DIR "/tidemarkd.toml");
   ASSERT_TRUE(example.good());
-  const LoadedConfig loaded = Load(std::string(kHead) + kMain + Serve());
+  const LoadedConfig loaded = Load(std::string(kHead) + kMain + Serve() + Rpc());
   const DaemonConfig& config = loaded.config;
   const std::map<std::string, const Settings*> tables = {
       {"", &config.settings},
       {"[log]", &config.log.settings},
       {"[[source]]", &config.sources.front().settings},
       {"[serve]", &config.serve.settings},
+      {"[rpc]", &config.rpc.settings},
       {"[[serve.account]]", &config.serve.accounts.front().settings}};
   std::string table;
   int settings = 0;
@@ -164,7 +210,7 @@ TEST_F(DaemonReload, EverySettingOfTheExampleIsCompared) {
     ++settings;
     EXPECT_TRUE(tables.at(table)->contains(line.substr(0, equals))) << table << " " << line;
   }
-  EXPECT_GE(settings, 35);
+  EXPECT_GE(settings, 45);
 }
 
 TEST(DaemonConfigErrors, DoNotQuoteTheFile) {
@@ -194,6 +240,43 @@ INSTANTIATE_TEST_SUITE_P(
                       std::pair("destination = \"file\"", "names none"),
                       std::pair("file = \"/x\"", "log.file is set"),
                       std::pair("files_kept = -1", "log.files_kept must be")));
+
+class BadRpc : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
+TEST_P(BadRpc, IsRefused) {
+  TempDir directory;
+  const std::string path = directory.Path("tidemarkd.toml");
+  std::ofstream(path) << kHead << "[rpc]\n" << GetParam().first << "\n" << kMain;
+  const Result<LoadedConfig> loaded = LoadConfigWithFiles(path);
+  const Status status = loaded.ok() ? DaemonRpc::Check(loaded->config.rpc) : loaded.error();
+  EXPECT_EQ(status.code(), Code::kUsage);
+  EXPECT_THAT(status.message(), HasSubstr(GetParam().second));
+}
+INSTANTIATE_TEST_SUITE_P(
+    Cases, BadRpc,
+    ::testing::Values(
+        std::pair("", "rpc listens nowhere"), std::pair("listen = []", "rpc listens nowhere"),
+        std::pair("listen = \"127.0.0.1:1\"", "rpc.listen must be an array of strings"),
+        std::pair("listen = [7946]", "rpc.listen must be an array of strings"),
+        std::pair("listen = [\"unix:/a\", \"unix:/a\"]", "names an address twice"),
+        std::pair("listen = [\"unix:/a\"]\nport = 1", "rpc.port is not a setting"),
+        std::pair("listen = [\"unix:/a\"]\nunix_mode = \"0777\"", "must be one of 0600, 0660"),
+        std::pair("listen = [\"127.0.0.1:1\"]", "lets nobody in"),
+        std::pair("listen = [\"unix:/a\"]\nunix_anonymous = \"none\"", "lets nobody in"),
+        std::pair("listen = [\"127.0.0.1:1\"]\nanonymous = \"admin\"", "must be one of none"),
+        std::pair("listen = [\"unix:/a\"]\nunix_mode = \"0660\"\nunix_anonymous = \"admin\"",
+                  "only where unix_mode is"),
+        std::pair("listen = [\"127.0.0.1:1\"]\ntls_key_file = \"/k\"", "only one of"),
+        std::pair("listen = [\"unix:/a\"]\ntls_client_ca_file = \"/k\"", "no certificate of ours"),
+        std::pair("listen = [\"localhost:1\"]\nanonymous = \"reader\"", "is not an address"),
+        std::pair("listen = [\"unix:\"]", "cannot be a unix socket's path"),
+        std::pair("listen = [\"0.0.0.0:1\"]\naccess_file = \"/proc/none\"",
+                  "without TLS is refused"),
+        std::pair("listen = [\"unix:/a\"]\naccess_file = \"/proc/none/such\"", "/proc/none/such"),
+        std::pair("listen = [\"unix:/a\"]\naudit_file = \"/proc/none/such/file\"",
+                  "/proc/none/such/file"),
+        std::pair("listen = [\"0.0.0.0:1\"]\nanonymous = \"reader\"\n"
+                  "tls_certificate_file = \"/proc/none/c\"\ntls_key_file = \"/proc/none/k\"",
+                  "/proc/none/c")));
 
 }  // namespace
 }  // namespace tidemark

@@ -49,6 +49,16 @@ TEST(ManualPageTest, HasEveryOptionOnceAndNoHiddenOne) {
   EXPECT_THAT(page, HasSubstr(".TP\n17\nsource\\-unavailable\n"));
 }
 
+TEST(ManualPageTest, ValueIsNamedByItsTypeWithoutItsLimits) {
+  CLI::App app;
+  std::pair<std::string, std::string> two;
+  int number = 0;
+  const auto* both = app.add_option("--both", two)->type_name("NAME ROLE");
+  const auto* few = app.add_option("--few", number)->check(CLI::Range(1, 9));
+  EXPECT_EQ(FactsOf(*both).value, "NAME ROLE");
+  EXPECT_EQ(FactsOf(*few).value, "INT");
+}
+
 TEST(CompletionTest, BashOffersCommandsOptionsAndChoices) {
   Sample sample;
   const std::string script = Completion(sample.app, "bash").value();

@@ -109,13 +109,14 @@ TEST(Json, CoverageSegmentAndVerify) {
   coverage.before = BuilderSet(1, 1);
   coverage.gaps = {{BuilderSet(2, 2), "disk full", 1000000}};
   coverage.end = BuilderSet(1, 9);
-  EXPECT_EQ(
-      ToJson(coverage).dump(),
-      R"({"archived":"aaaaaaaa-0000-0000-0000-000000000001:3-9","transactions":7,)"
-      R"("before":"aaaaaaaa-0000-0000-0000-000000000001:1","gaps":[)"
-      R"({"missing":"aaaaaaaa-0000-0000-0000-000000000001:2","transactions":1,)"
-      R"("reason":"disk full","noticed":"1970-01-01T00:00:01.000000Z","noticed_us":1000000}],)"
-      R"("end":"aaaaaaaa-0000-0000-0000-000000000001:1-9"})");
+  EXPECT_EQ(ToJson(coverage).dump(),
+            R"({"archived":"aaaaaaaa-0000-0000-0000-000000000001:3-9","transactions":7,)"
+            R"("before":"aaaaaaaa-0000-0000-0000-000000000001:1","gaps":[)"
+            R"({"missing":"aaaaaaaa-0000-0000-0000-000000000001:2","transactions":1,)"
+            R"("reason":"disk full","noticed":"1970-01-01T00:00:01.000000Z","noticed_us":1000000,)"
+            R"("acknowledged":""}],)"
+            R"("end":"aaaaaaaa-0000-0000-0000-000000000001:1-9","acknowledged":"",)"
+            R"("acknowledgements":[],"acknowledgements_error":null})");
   SegmentRecord segment;
   segment.header.number = 4;
   segment.header.source_start = 5000;

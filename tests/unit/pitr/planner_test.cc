@@ -138,6 +138,16 @@ TEST(Planner, GapIsRefusedWithItsReason) {
   EXPECT_THAT(plan.error().message(), HasSubstr("the source had purged them"));
 }
 
+TEST(Planner, AcknowledgedGapIsRefusedAllTheSameAndSaysByWhom) {
+  World world = WithGap();
+  world.coverage.acknowledged = BuilderSet(21, 24);
+  world.coverage.acknowledgements = {{BuilderSet(21, 24), {"alice", 7, "INC-4711"}}};
+  auto plan = PlanTo(world, BuilderSet(1, 15), 27);
+  ASSERT_FALSE(plan.ok());
+  EXPECT_EQ(plan.error().code(), Code::kGap);
+  EXPECT_THAT(plan.error().message(), HasSubstr("acknowledged by alice (INC-4711)"));
+}
+
 TEST(Planner, GapAndMissingStartAreBothNamed) {
   auto plan = PlanTo(WithGap(), BuilderSet(1, 9), 27);
   ASSERT_FALSE(plan.ok());

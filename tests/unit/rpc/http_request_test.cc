@@ -1,7 +1,9 @@
-// Requests and chunked bodies as they come.
+// Requests, answers and chunked bodies as they come.
 #include "proto/rpc/http_request.h"
 
 #include <gtest/gtest.h>
+
+#include "proto/rpc/http_response.h"
 
 namespace tidemark::rpc {
 namespace {
@@ -48,6 +50,46 @@ TEST(ChunkedBody, MalformedOnesAreErrors) {
   std::string trailers = "0\r\n";
   for (int i = 0; i < 100; ++i) trailers += "X: " + std::string(1000, 'x') + "\r\n";
   EXPECT_EQ(BodyOf(trailers, 100), "error");
+}
+
+std::string AnswerOf(const std::string& bytes, size_t step) {
+  HttpResponseReader reader;
+  std::string body;
+  for (size_t at = 0; at < bytes.size(); at += step) {
+    const Status fed = reader.Feed(std::string_view(bytes).substr(at, step), &body);
+    if (!fed.ok()) return CodeName(fed.code());
+  }
+  const Status ended = reader.FeedEnd();
+  return ended.ok() ? body + (reader.reusable() ? "" : " then closed") : CodeName(ended.code());
+}
+
+// The same on the client's side; found by tests/fuzz/rpc_response_fuzz.cc.
+TEST(HttpResponse, WhatAbortedBeastsChunksIsAnError) {
+  const std::string head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
+  // The first aborts it byte by byte.
+  for (const std::string& trailer :
+       {std::string("\n"), std::string("\0e\0\0\0", 5) + "0\r,X: y\r\n\r\n"}) {
+    const std::string bad = head + trailer;
+    for (size_t step = 1; step <= bad.size(); ++step) EXPECT_EQ(AnswerOf(bad, step), "corruption");
+  }
+}
+
+TEST(HttpResponse, BodyComesOutHoweverItIsCut) {
+  const std::string early = "HTTP/1.1 100 Continue\r\n\r\n";
+  for (const auto& [bytes, body] : std::vector<std::pair<std::string, std::string>>{
+           {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            "3\r\nab\n\r\n1;x\r\nc\r\n0\r\nT: x\r\n\r\n",
+            "ab\nc"},
+           {early + early + "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "abc"},
+           {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ""},
+           {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcd", "abc then closed"},
+           {"HTTP/1.1 204 No\r\nContent-Length: 3\r\n\r\n", ""},
+           {"HTTP/1.1 200 OK\r\n\r\nabc", "abc then closed"},
+           {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", "truncated"},
+           {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", "truncated"},
+           {early, "truncated"}})
+    for (size_t step = 1; step <= bytes.size(); ++step)
+      EXPECT_EQ(AnswerOf(bytes, step), body) << step << " " << bytes;
 }
 
 // Beast 1.81 aborts on it: the reason why ChunkedBody is there.

@@ -152,6 +152,30 @@ TEST_F(RpcSecurityTest, AUnixSocketIsItsOwnersAndAnonymousThere) {
   EXPECT_TRUE(second.Start().ok());
 }
 
+TEST_F(RpcSecurityTest, WhoComesByUnixSocketMayHaveAnotherRoleThanByLoopback) {
+  options_.unix_role = Role::kReader;
+  options_.listeners = {{"unix:" + dir_.Path("rpc.sock")}, {"127.0.0.1:0"}};
+  Start();
+  EXPECT_EQ(Ask(Post("Get", "\"x\"")).status, 200);
+  EXPECT_EQ(Ask(Post("Set", "\"x\"")).status, 401);
+  address_ = server_->addresses().back();
+  EXPECT_EQ(Ask(Post("Get", "\"x\"")).status, 401);
+}
+
+TEST_F(RpcSecurityTest, OptionsAreCheckedWithoutOpeningASocket) {
+  const std::string path = dir_.Path("rpc.sock");
+  options_.listeners = {{"unix:" + path}};
+  EXPECT_TRUE(rpc::CheckServerOptions(options_).ok());
+  struct stat facts = {};
+  EXPECT_NE(::stat(path.c_str(), &facts), 0);
+  options_.listeners = {{"unix:" + path}, {"0.0.0.0:0"}};
+  EXPECT_EQ(rpc::CheckServerOptions(options_).code(), Code::kUsage);
+  UseTls("here");
+  EXPECT_TRUE(rpc::CheckServerOptions(options_).ok());
+  options_.tls->key_file = dir_.Path("no-such-key");
+  EXPECT_EQ(rpc::CheckServerOptions(options_).code(), Code::kUsage);
+}
+
 TEST_F(RpcSecurityTest, AStaleUnixSocketIsReplacedAndAnythingElseIsNot) {
   options_.listeners = {{"unix:" + dir_.Path("rpc.sock"), false, 0660}};
   sockaddr_un name{};

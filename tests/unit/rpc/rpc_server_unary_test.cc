@@ -329,6 +329,17 @@ TEST_F(RpcServerTest, PagesAreGot) {
   EXPECT_EQ(client.ReadAnswer().status, 404);
 }
 
+TEST_F(RpcServerTest, AnswersPagesAndNoCallsBeforeItAcceptsThem) {
+  Start();
+  server_->AcceptCalls(false);
+  const WireAnswer early = Ask(Post("Get", "\"x\""));
+  EXPECT_EQ(early.status, 503);
+  EXPECT_NE(early.body.find("unavailable"), std::string::npos);
+  EXPECT_EQ(Ask("GET /healthz HTTP/1.1\r\n\r\n").status, 200);
+  server_->AcceptCalls(true);
+  EXPECT_EQ(Ask(Post("Get", "\"x\"")).status, 200);
+}
+
 TEST_F(RpcServerTest, CountsCallsByMethodAndCode) {
   Start();
   Ask(Post("Get", "\"1\""));

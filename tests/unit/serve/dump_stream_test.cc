@@ -34,9 +34,8 @@ ServedSource Served(History* history) {
   ServedSource source;
   source.name = "main";
   source.server_id = kOurServerId;
-  source.open_view = [history] {
-    return ArchiveView::Open(PosixFileSystem(), history->dir.path(), "main");
-  };
+  source.open_feed = ArchiveFeeds(
+      [history] { return ArchiveView::Open(PosixFileSystem(), history->dir.path(), "main"); });
   return source;
 }
 

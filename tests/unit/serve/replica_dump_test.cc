@@ -325,11 +325,11 @@ TEST(ReplicaDump, ReplicaThatStaysAheadIsRefused) {
 TEST(ReplicaDump, ReplicaThatStaysAheadOfAGrowingArchiveIsRefused) {
   ServedHistory served({.archive_behind_max = milliseconds(50)});
   served.Grow(5);
-  auto open = served.options.sources[0].open_view;
+  auto open = served.options.sources[0].open_feed;
   // Whenever the archive is looked at, it has already grown again.
-  served.options.sources[0].open_view = [&served, open] {
+  served.options.sources[0].open_feed = [&served, open](StreamRange range) {
     served.server->NotifyDurable("main");
-    return open();
+    return open(std::move(range));
   };
   served.Start();
   Replica replica(served);

@@ -57,6 +57,7 @@ TEST(ReplicaServer, WrongPasswordIsRefusedAndRemembered) {
   const std::string message = served.server->LastDumpError().message();
   EXPECT_NE(message.find(kUser), std::string::npos) << message;
   EXPECT_EQ(message.find(kWrongPassword), std::string::npos) << message;
+  EXPECT_TRUE(Eventually([&] { return served.server->Counters().logins_refused == 1; }));
 }
 
 TEST(ReplicaServer, GarbageIsToldSoAndCostsOnlyItsConnection) {
@@ -140,6 +141,7 @@ TEST(ReplicaServer, OneConnectionTooManyIsTurnedAwayUntilOneLeaves) {
     RawClient next(*served.server);
     return next.LogIn().IsOk();
   }));
+  EXPECT_GE(served.server->Counters().connections_refused, 1u);
 }
 
 TEST(ReplicaServer, PendingLoginsHaveALimitOfTheirOwn) {
@@ -187,6 +189,7 @@ TEST(ReplicaServer, MalformedDumpRequestsAreRefused) {
   ByteWriter(&dump).U8(30).U16(0).U32(77).U32(0).U64(4).Text32("no GTID set");
   EXPECT_EQ(client.Command(dump).Error(), 1236u);
   EXPECT_FALSE(client.Read().has_value());
+  EXPECT_EQ(served.server->Counters().sources.at("main").dumps_refused, 1u);
 }
 
 TEST(ReplicaServer, StopEndsEveryConnectionWhateverItIsDoing) {
@@ -207,6 +210,10 @@ TEST(ReplicaServer, StopEndsEveryConnectionWhateverItIsDoing) {
   EXPECT_FALSE(greeted.Read().has_value());
   EXPECT_FALSE(idle.Read().has_value());
   EXPECT_TRUE(served.server->Replicas().empty());
+  const ServeCounters::Source counted = served.server->Counters().sources.at("main");
+  EXPECT_GT(counted.bytes_sent, 0u) << "a dump that is over is forgotten";
+  EXPECT_EQ(counted.dumps, 1u);
+  EXPECT_EQ(counted.dumps_refused, 0u);
   served.server->Stop();  // once more does nothing
   served.server->NotifyDurable("main");
 }

@@ -52,10 +52,10 @@ class ServedHistory {
     source.name = "main";
     source.server_uuid = kServerUuid;
     source.server_id = 4711;
-    source.open_view = [this] {
+    source.open_feed = ArchiveFeeds([this] {
       return ArchiveView::Over(PosixFileSystem(), history.dir.path(), "main",
                                history.builder.index());
-    };
+    });
     options.sources.push_back(source);
   }
   ReplicaServer& Start() {

@@ -78,7 +78,12 @@ class Maker {
     return std::nullopt;
   }
   GapRecord Gap() { return {Set(), Text(), Time()}; }
-  Coverage SomeCoverage() { return {Set(), Set(), Several(&Maker::Gap), Set()}; }
+  OperatorNote Note() { return {Text(), Time(), Text()}; }
+  GapAcknowledgement Acknowledgement() { return {Set(), Note()}; }
+  Coverage SomeCoverage() {
+    return {Set(), Set(), Several(&Maker::Gap), Set(), Set(), Several(&Maker::Acknowledgement),
+            Text()};
+  }
   Target SomeTarget() {
     Target target;
     target.kind = static_cast<TargetKind>(RandomNumber(random_, 0, 2));
@@ -109,7 +114,7 @@ class Maker {
     segment.last_commit_us = Time();
     segment.commit_high_us = Time();
     segment.sealed = Coin();
-    if (segment.sealed) segment.reason = static_cast<SealReason>(RandomNumber(random_, 1, 6));
+    if (segment.sealed) segment.reason = static_cast<SealReason>(RandomNumber(random_, 1, 7));
     segment.ends_source_file = Coin();
     return segment;
   }
@@ -126,6 +131,7 @@ class Maker {
     plan.end_set = Set();
     plan.segments = Several(&Maker::Planned);
     plan.raw_bytes = Unsigned();
+    plan.apply_bytes = Unsigned();
     plan.warnings = Several(&Maker::Text);
     plan.surgery = {Set(), Set(), Several(&Maker::Name), Several(&Maker::Text),
                     Several(&Maker::Name)};
@@ -138,10 +144,13 @@ class Maker {
   TimelineEntry Entry() {
     TimelineEntry entry;
     entry.time_us = Time();
-    const int64_t kind = RandomNumber(random_, 0, 2);
+    const int64_t kind = RandomNumber(random_, 0, 3);
     if (kind == 0) entry.event = TimelineDdl{SomeGtid(), Text(), AnyBytes()};
     if (kind == 1) entry.event = LargeTransaction{SomeGtid(), Unsigned()};
     if (kind == 2) entry.event = Gap();
+    if (kind == 3)
+      entry.event = ServerChange{SomeGtid().tsid.uuid, SomeGtid().tsid.uuid, Text(),
+                                 Unsigned(),           Unsigned(),           Set()};
     return entry;
   }
   LiveReplica Replica() {
@@ -197,8 +206,10 @@ TEST(ConvertProperty, StatusComesBackAsItWas) {
     if (make.Coin()) summary.end = {make.Text(), make.Text(), make.Unsigned()};
     std::optional<LiveState> live;
     if (make.Coin()) {
-      live = {make.Text(), make.Text(), make.Several(&Maker::Replica), std::nullopt};
+      live = {make.Text(),  make.Text(), make.Text(), make.Text(), make.Several(&Maker::Replica),
+              std::nullopt, std::nullopt};
       if (make.Coin()) live->error = {make.Text(), make.Text(), make.Text()};
+      if (make.Coin()) live->paused = make.Note();
     }
     const auto back = FromMessage(Sent(ToMessage(summary, live)));
     ASSERT_TRUE(back.ok()) << back.error().message();

@@ -20,6 +20,7 @@ class Life {
       : archive_(files, kArchive) {
     options.source = kSource;
     options.server_id = 9;
+    options.heartbeat_us = 1000;  // a ModelSource sends them so often
     options.backoff_us_min = 1;
     options.backoff_us_max = 100;
     auto source = std::make_unique<ModelSource>(server);

@@ -289,5 +289,49 @@ TEST_F(ArchiverTest, EachServerIsRemembered) {
   EXPECT_EQ(segments[1].header.server_uuid, promoted.uuid);
 }
 
+TEST_F(ArchiverTest, SourceIsToldWhatIsArchivedBeforeItIsConnectedAndWhileItIsIdle) {
+  server_.Commit(3);
+  {
+    Life life(files_, listener_, server_);
+    ASSERT_TRUE(life.Start().ok());
+    const std::pair<GtidSet, std::optional<Uuid>> all{server_.executed, server_.uuid};
+    EXPECT_TRUE(testing::WaitUntil([&] { return life.source().noted() == all; }));
+    ASSERT_TRUE(life.Stop().ok());
+  }
+  Life life(files_, listener_, server_);
+  life.source().FailConnect(Status(Code::kSourceUnavailable, "no primary among the hosts"));
+  ASSERT_TRUE(life.Start().ok());
+  ASSERT_TRUE(life.WaitForError(Code::kSourceUnavailable));
+  EXPECT_EQ(life.source().noted().first, server_.executed);
+  EXPECT_EQ(life.source().noted().second, server_.uuid);
+  ASSERT_TRUE(life.Stop().ok());
+}
+
+// The primary crashes behind a rotation, without what it had not synced: the end of the file
+// before. Afterwards it gives the same GTIDs to other transactions.
+TEST_F(ArchiverTest, FileThatLostItsEndIsADivergenceAlsoWhereWeAreAtTheBeginOfTheNext) {
+  server_.Commit(5);
+  server_.Rotate();
+  Life life(files_, listener_, server_);
+  ASSERT_TRUE(life.Start().ok());
+  life.source().WaitForEnd();
+  ASSERT_TRUE(listener_.WaitFor(BuilderSet(1, 5)));
+  {
+    std::lock_guard lock(life.source().mutex());
+    server_.files.pop_back();
+    ModelServer::File& file = server_.files.back();
+    file.bytes.resize(file.transactions.back().begin);
+    file.transactions.pop_back();
+    server_.last_number = 4;
+    server_.executed = BuilderSet(1, 4);
+    server_.NextFile();
+    server_.Commit(3);
+  }
+  life.source().Break();
+  EXPECT_TRUE(life.WaitForError(Code::kDivergence));
+  EXPECT_EQ(listener_.announced(), BuilderSet(1, 5));
+  ASSERT_TRUE(life.Stop().ok());
+}
+
 }  // namespace
 }  // namespace tidemark

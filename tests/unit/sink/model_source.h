@@ -4,7 +4,9 @@
 
 #include <condition_variable>
 #include <cstring>
+#include <functional>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -182,6 +184,7 @@ class ModelSource : public EventSource {
     packets_ = server_.Dump(request);
     next_ = 0;
     dumping_ = true;
+    semi_sync_ = grant_semi_sync_ && request.semi_sync && !request.non_blocking;
     return OkStatus();
   }
   Result<Bytes> Next() override {
@@ -194,6 +197,7 @@ class ModelSource : public EventSource {
                         [this] { return interrupted_ || break_now_; });
       at_end_ = false;
     }
+    ack_wanted_ = false;
     if (interrupted_) return Status(Code::kInterrupted, "interrupted");
     if (std::exchange(break_now_, false) || cuts_.contains(sent_)) {
       cuts_.erase(sent_);
@@ -209,6 +213,7 @@ class ModelSource : public EventSource {
     }
     ++sent_;
     current_ = packets_[next_++];
+    ack_wanted_ = semi_sync_ && WantsAck(current_);
     return AsBytes(current_);
   }
   void Interrupt() override {
@@ -219,6 +224,67 @@ class ModelSource : public EventSource {
   void Disconnect() override {
     std::lock_guard lock(mutex_);
     dumping_ = false;
+  }
+
+  bool semi_sync() const override { return semi_sync_; }
+  bool AckWanted() const override { return ack_wanted_; }
+  Status Acknowledge(const std::string& file, uint64_t position) override {
+    TM_CHECK(semi_sync_);
+    if (on_ack) on_ack(file, position);
+    std::lock_guard lock(mutex_);
+    current_.assign(current_.size(), '?');  // the answer is written over it
+    acks_.emplace_back(file, position);
+    changed_.notify_all();
+    return OkStatus();
+  }
+  bool WaitForMore(int64_t timeout_us) override {
+    std::unique_lock lock(mutex_);
+    const auto more = [this] { return interrupted_ || break_now_ || next_ < packets_.size(); };
+    waits_for_more_ = !more();
+    changed_.notify_all();
+    changed_.wait_for(lock, std::chrono::microseconds(timeout_us),
+                      [&] { return woken_ || more(); });
+    waits_for_more_ = woken_ = false;
+    return more();
+  }
+  void Wake() override {
+    std::lock_guard lock(mutex_);
+    woken_ = true;
+    changed_.notify_all();
+  }
+
+  // What Connect could go by, and what a dump's watcher could.
+  void NoteArchived(const GtidSet& executed, const std::optional<Uuid>& server_uuid) override {
+    std::lock_guard lock(mutex_);
+    noted_ = {executed, server_uuid};
+  }
+  std::pair<GtidSet, std::optional<Uuid>> noted() {
+    std::lock_guard lock(mutex_);
+    return noted_;
+  }
+
+  // The source has the plugin, and wants every event acknowledged of which `wanted` says so; by
+  // default, transactions' last ones.
+  void GrantSemiSync(std::function<bool(const std::string& event)> wanted = {}) {
+    grant_semi_sync_ = true;
+    wanted_ = std::move(wanted);
+  }
+  std::function<void(const std::string& file, uint64_t position)> on_ack;  // set before the start
+  std::vector<std::pair<std::string, uint64_t>> acks() {
+    std::lock_guard lock(mutex_);
+    return acks_;
+  }
+  // Waits until the sink has got everything that there is and waits to be able to acknowledge it.
+  void WaitForUnanswered() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return waits_for_more_; });
+  }
+  // False after a while.
+  bool WaitForAck(const std::string& file, uint64_t position) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(20), [&] {
+      return !acks_.empty() && acks_.back() == std::pair(file, position);
+    });
   }
 
   // The link breaks instead of the event that would have been the `events`th to be sent, counted
@@ -255,6 +321,19 @@ class ModelSource : public EventSource {
   std::mutex& mutex() { return mutex_; }  // hold it to change the server
 
  private:
+  bool WantsAck(const std::string& event) const {
+    if (wanted_) return wanted_(event);
+    const uint8_t type = static_cast<uint8_t>(event[4]);
+    const uint32_t end = ReadEventHeader(AsBytes(event).data()).log_pos;
+    if (type == static_cast<uint8_t>(EventType::kHeartbeat)) return false;
+    for (const ModelServer::File& file : server_.files)
+      for (const ModelServer::Transaction& transaction : file.transactions)
+        if (transaction.end == end &&
+            file.bytes.compare(end - event.size(), event.size(), event) == 0)
+          return true;
+    return false;
+  }
+
   ModelServer& server_;
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -267,6 +346,11 @@ class ModelSource : public EventSource {
   Status connect_error_;
   bool dumping_ = false, interrupted_ = false, break_now_ = false, end_now_ = false,
        at_end_ = false;
+  std::pair<GtidSet, std::optional<Uuid>> noted_;
+  bool grant_semi_sync_ = false, semi_sync_ = false, ack_wanted_ = false;
+  bool woken_ = false, waits_for_more_ = false;
+  std::function<bool(const std::string& event)> wanted_;
+  std::vector<std::pair<std::string, uint64_t>> acks_;
 };
 
 }  // namespace tidemark::testing

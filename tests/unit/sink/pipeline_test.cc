@@ -219,5 +219,52 @@ TEST_F(PipelineTest, FailedSyncAnnouncesNothing) {
   EXPECT_EQ(listener_.announced(), BuilderSet(1, 3));
 }
 
+// What stopped the pipeline was a write; the fdatasync under way fails only afterwards.
+TEST_F(PipelineTest, SyncThatFailsAfterSomethingElseHasIsHeardOfOnceStopped) {
+  Open({.ring_bytes = 256, .batch_raw_bytes = 64, .batches_max = 1});
+  server_.Commit(1);
+  ASSERT_TRUE(Send().ok());
+  ASSERT_TRUE(pipeline_->Drain().ok());
+  files_.HoldSyncs();
+  server_.Commit(1);
+  ASSERT_TRUE(Send().ok());
+  files_.WaitForBlockedSync();
+  files_.Break({.at = 0, .count = 2, .code = Code::kIo});
+  server_.Commit(50);
+  EXPECT_EQ(Send().code(), Code::kIo);
+  EXPECT_FALSE(pipeline_->SyncFailed());
+  files_.ReleaseSyncs();
+  pipeline_->Stop();
+  EXPECT_EQ(files_.failures(), 2u);
+  EXPECT_TRUE(pipeline_->SyncFailed());
+}
+
+// While the disk is busy the writer compresses on into the next transaction.
+TEST_F(PipelineTest, BatchEndsInTheFileWhereItsLastTransactionEnds) {
+  Open({.ring_bytes = 1024, .batches_max = 1});
+  server_.Commit(1);
+  ASSERT_TRUE(Send().ok());
+  ASSERT_TRUE(pipeline_->Drain().ok());
+  files_.HoldSyncs();
+  server_.Commit(1);
+  ASSERT_TRUE(Send().ok());
+  files_.WaitForBlockedSync();
+  server_.Commit(1);
+  ASSERT_TRUE(Send().ok());
+  server_.Commit({.row_bytes = 3000, .events = 4});
+  ASSERT_TRUE(Send(5).ok());  // longer than the ring: written in part, or it would not return
+  ASSERT_TRUE(session_->in_transaction());
+  files_.ReleaseSyncs();
+  ASSERT_TRUE(pipeline_->Drain().ok());
+  ASSERT_EQ(listener_.announced(), BuilderSet(1, 3));
+  const std::string path = archive_.SegmentPath(testing::kSource, 1);
+  MemoryFileSystem copy;
+  copy.Put(path, files_.memory().Contents(path).substr(0, listener_.last().stored_bytes));
+  auto recovered = RecoverSegment(copy, SystemClock(), path, testing::kSource, 1, 0);
+  ASSERT_TRUE(recovered.ok());
+  EXPECT_EQ(recovered->cut_bytes, 0u);
+  EXPECT_EQ(recovered->contents.segment.gtids, BuilderSet(1, 3));
+}
+
 }  // namespace
 }  // namespace tidemark

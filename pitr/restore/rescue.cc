@@ -1,0 +1,102 @@
+#include "pitr/restore/rescue.h"
+
+#include <memory>
+#include <utility>
+
+#include "pitr/restore/client_access.h"
+#include "pitr/restore/running_target.h"
+#include "replication/event/stream_scanner.h"
+
+namespace tidemark {
+namespace {
+
+// The first in archive order that the server does not have: the pipe is one session.
+std::string RejectedOf(SourceAccess& source, const Rescue& rescue, const GtidSet& executed) {
+  const GtidSet left = rescue.missing.Minus(executed);
+  std::string rejected;
+  if (!left.empty())
+    (void)ReadRescued(source, rescue, left,
+                      [&](const Transaction& transaction) {
+                        rejected = transaction.gtid.ToString();
+                        return false;
+                      },
+                      {});
+  return rejected;
+}
+
+Status Refused(SourceAccess& source, const Rescue& rescue, const GtidSet& executed,
+               const Status& why) {
+  const std::string rejected = RejectedOf(source, rescue, executed);
+  if (rejected.empty()) return why;
+  return Status(
+      Code::kTargetRefused, "transaction " + rejected + ": " + why.message(),
+      "it is rolled back, and what came before it stays. Undo on the server what it is in "
+      "conflict with, or apply it by hand and commit an empty transaction under its GTID "
+      "(SET gtid_next = '" +
+          rejected + "'; BEGIN; COMMIT; SET gtid_next = AUTOMATIC), and repeat this");
+}
+
+}  // namespace
+
+Result<Rescue> PlanRescue(SourceAccess& source, const GtidSet& executed) {
+  TM_ASSIGN_OR_RETURN(const Coverage coverage, source.ReadCoverage());
+  if (!executed.Intersects(coverage.end))
+    return Status(Code::kUsage,
+                  "the server has none of the transactions of source " + source.source() +
+                      ": this is no server that lost some of them",
+                  "pitr restore brings a server to any point of the archive");
+  Rescue rescue;
+  rescue.source = source.source();
+  rescue.missing = coverage.archived.Minus(executed);
+  rescue.out_of_reach = coverage.end.Minus(executed).Minus(rescue.missing);
+  rescue.own = executed.Minus(coverage.end);
+  TM_ASSIGN_OR_RETURN(rescue.until, source.Resolve(Target{}));
+  return rescue;
+}
+
+Status ReadRescued(SourceAccess& source, const Rescue& rescue, const GtidSet& only,
+                   const OnRescued& each, const EventStream::Sink& sink) {
+  TM_CHECK(!only.empty());  // which would mean everything
+  StreamScanner scanner({.verify_checksums = false, .expect_magic = true});
+  bool enough = false;
+  StreamProgress progress;
+  const Status read = source.WriteEvents(
+      rescue.until, {}, only,
+      [&](Bytes bytes) -> Status {
+        TM_RETURN_IF_ERROR(scanner.FeedBytes(bytes, [&](const ScannedEvent& event) {
+          if (event.finished == nullptr || each(*event.finished)) return OkStatus();
+          enough = true;
+          return Status(Code::kInterrupted, "enough");
+        }));
+        return sink ? sink(bytes) : OkStatus();
+      },
+      &progress);
+  return enough ? OkStatus() : read;
+}
+
+Status ApplyRescue(FileSystem& files, SourceAccess& source, const Rescue& rescue,
+                   const RescueTarget& target, const Applier::OnProgress& on_progress) {
+  TM_ASSIGN_OR_RETURN(const auto access, ClientAccess::Make(files, TemporaryDirectory()));
+  TM_RETURN_IF_ERROR(access->LogInAs(target.connection));
+  TM_ASSIGN_OR_RETURN(const auto connection, access->Connect());
+  TM_ASSIGN_OR_RETURN(const TargetFacts facts, InspectRunningTarget(*connection));
+  TM_RETURN_IF_ERROR(TakeRestoreLock(*connection));
+  const GtidSet missing = rescue.missing.Minus(facts.gtid_executed);
+  if (missing.empty()) return OkStatus();
+  PipeApplier applier(*access, target.tools);
+  const Status applied = applier.ApplyStream(
+      [&](const EventStream::Sink& sink, StreamProgress* progress) {
+        return source.WriteEvents(rescue.until, {}, missing, sink, progress);
+      },
+      missing.Count(), on_progress);
+  TM_ASSIGN_OR_RETURN(const GtidSet executed, ReadGtidExecuted(*connection));
+  if (!applied.ok())
+    return applied.code() == Code::kTargetRefused ? Refused(source, rescue, executed, applied)
+                                                  : applied;
+  const GtidSet lacking = rescue.missing.Minus(executed);
+  if (lacking.empty()) return OkStatus();
+  return Status(Code::kEndStateNotReached,
+                "all was applied, but the server still lacks " + lacking.ToString());
+}
+
+}  // namespace tidemark

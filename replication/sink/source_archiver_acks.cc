@@ -1,0 +1,118 @@
+// The archiver as a semi-synchronous replica: when it acknowledges, and what it says about that.
+// What may be acknowledged is acknowledger.h's to know.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "replication/sink/source_archiver.h"
+
+namespace tidemark {
+namespace {
+
+// How long a pipeline that has failed may go unnoticed by a thread that waits for it.
+constexpr int64_t kHealthCheckUs = 100'000;
+
+// A busy source that has not asked for so long does not wait for us.
+constexpr int64_t kUnaskedUs = 10'000'000;
+
+}  // namespace
+
+const char* SemiSyncStateName(SemiSyncState state) {
+  switch (state) {
+    case SemiSyncState::kOff: return "off";
+    case SemiSyncState::kUnknown: return "unknown";
+    case SemiSyncState::kUnavailable: return "unavailable";
+    case SemiSyncState::kReady: return "ready";
+    case SemiSyncState::kOn: return "on";
+  }
+  return "unknown";
+}
+
+void SourceArchiver::BeginDump() {
+  acks_.BeginDump(identity_.server_uuids.back());
+  ack_wanted_ = unasked_ = false;
+  fresh_dump_ = true;
+  semi_sync_logged_.reset(static_cast<size_t>(SemiSyncState::kReady));
+  semi_sync_logged_.reset(static_cast<size_t>(SemiSyncState::kOn));
+}
+
+// Everything that is archived when a dump begins has been published, and a source that is asked to
+// begin at a place takes all in front of it for acknowledged (plugin/semisync,
+// repl_semi_binlog_dump_start). One that had to find the place by GTID does not: it is told, or
+// commits that we have already would go on waiting.
+Status SourceArchiver::AfterFirstEvent() {
+  fresh_dump_ = false;
+  if (!source_->semi_sync()) {
+    SetSemiSync(SemiSyncState::kUnavailable);
+    return OkStatus();
+  }
+  SetSemiSync(SemiSyncState::kReady);
+  const SourcePlace& place = session_->resume().place;
+  if (place.file.empty() || place.server_uuid != identity_.server_uuids.back()) return OkStatus();
+  return source_->Acknowledge(place.file, std::max<uint64_t>(place.position, kBinlogMagicSize));
+}
+
+// After each event: remembers what the source wants acknowledged, to the end of a transaction.
+Status SourceArchiver::NoteAckWanted(const ScannedEvent& event) {
+  const bool wanted = source_->AckWanted();  // of the event, which AfterFirstEvent may overwrite
+  // Not before the file is known to be the one that we have: the session has compared its format
+  // description with ours.
+  if (fresh_dump_ && event.role == EventRole::kFormatDescription)
+    TM_RETURN_IF_ERROR(AfterFirstEvent());
+  ack_wanted_ = ack_wanted_ || wanted;
+  if (ack_wanted_ && !session_->in_transaction()) {
+    ack_wanted_ = unasked_ = false;
+    asked_us_ = clock_.MonotonicMicroseconds();
+    acks_.Want(appended_, asked_us_);
+    SetSemiSync(SemiSyncState::kOn);
+  } else if (event.finished != nullptr) {
+    unasked_ = true;
+  }
+  if (unasked_ && semi_sync_ == SemiSyncState::kOn &&
+      (event.role == EventRole::kHeartbeat ||
+       clock_.MonotonicMicroseconds() - asked_us_ > kUnaskedUs))
+    SetSemiSync(SemiSyncState::kReady);
+  return OkStatus();
+}
+
+// Before the next event is fetched: says what may be said; where the source wants an answer and has
+// sent nothing more, waits for what it sends next or for what gets published, whichever comes
+// first. So what arrives during one fdatasync is acknowledged together after the next.
+Status SourceArchiver::Acknowledge() {
+  while (acks_.waiting()) {
+    if (const std::optional<SourcePlace> place = acks_.Due()) {
+      TM_RETURN_IF_ERROR(source_->Acknowledge(place->file, place->position));
+      acks_.Sent(clock_.MonotonicMicroseconds());
+      continue;
+    }
+    if (source_->WaitForMore(kHealthCheckUs)) return OkStatus();
+    if (pipeline_ != nullptr) TM_RETURN_IF_ERROR(pipeline_->Health());
+  }
+  return OkStatus();
+}
+
+// Says it in the log once per connection; that the plugin is missing, once and for all.
+void SourceArchiver::SetSemiSync(SemiSyncState state) {
+  if (semi_sync_ == SemiSyncState::kOff || state == semi_sync_) return;
+  semi_sync_ = state;
+  {
+    std::lock_guard lock(mutex_);
+    status_.semi_sync = state;
+  }
+  auto logged = semi_sync_logged_[static_cast<size_t>(state)];
+  if (logged) return;
+  logged = true;
+  if (state == SemiSyncState::kUnavailable)
+    spdlog::warn(
+        "[{}] the source has no plugin for semi-synchronous replication: archiving is "
+        "asynchronous; "
+        "hint: INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so', then reconnect",
+        options_.source);
+  else if (state == SemiSyncState::kReady)
+    spdlog::info("[{}] semi-synchronous: ready, as soon as the source asks for acknowledgements",
+                 options_.source);
+  else if (state == SemiSyncState::kOn)
+    spdlog::info("[{}] semi-synchronous: acknowledging what is durable", options_.source);
+}
+
+}  // namespace tidemark

@@ -1,0 +1,137 @@
+// What the archiver does before each dump: connects, compares the source's history with the
+// archive's, and finds the place at which to go on.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "replication/sink/source_archiver.h"
+
+namespace tidemark {
+namespace {
+
+// In front of an encrypted binary log, and counted in the length that the source tells
+// (sql/rpl_log_encryption.h).
+constexpr uint64_t kBinlogEncryptionBytes = 512;
+
+}  // namespace
+
+Status SourceArchiver::Connect(DumpRequest* request) {
+  const std::vector<Uuid>& servers = identity_.server_uuids;
+  source_->NoteArchived(session_->resume().executed,
+                        servers.empty() ? std::nullopt : std::optional(servers.back()));
+  TM_ASSIGN_OR_RETURN(SourceFacts facts, source_->Connect());
+  TM_ASSIGN_OR_RETURN(GapRecord gap, CheckHistory(facts));
+  TM_RETURN_IF_ERROR(CheckPlace(facts, request));
+  TM_RETURN_IF_ERROR(RememberServer(facts.server_uuid));
+  request->server_id = options_.server_id;
+  request->our_uuid = identity_.replica_uuid;
+  request->heartbeat_us = options_.heartbeat_us;
+  {
+    std::lock_guard lock(mutex_);
+    ++status_.connections;
+    status_.server_version = facts.version;
+    status_.server = facts.server;
+    status_.server_uuid = facts.server_uuid;
+  }
+  spdlog::info(
+      "[{}] connected to {}, MySQL {} ({}), {}; archived up to {}", options_.source, facts.server,
+      facts.version, facts.server_uuid.ToString(),
+      facts.tls_cipher.empty() ? "no TLS" : facts.tls_cipher,
+      session_->resume().place.file.empty() ? "nothing yet" : session_->resume().place.file);
+  if (!gap.missing.empty())
+    spdlog::warn("[{}] gap: {} will never be archived: {}", options_.source, gap.missing.ToString(),
+                 gap.reason);
+  session_->OnConnected(facts.server_uuid, gap);
+  request->exclude = session_->resume().executed;
+  meter_.OnConnected(facts.gtid_executed.Minus(request->exclude).Count());
+  return OkStatus();
+}
+
+// Compares histories before anything is asked for (invariants 6 and 10).
+Result<GapRecord> SourceArchiver::CheckHistory(const SourceFacts& facts) const {
+  const GtidSet& ours = session_->resume().executed;
+  // The source sends a transaction before it counts as executed there.
+  const GtidSet lost = ours.Minus(facts.gtid_executed).Minus(facts.gtid_owned);
+  if (!lost.empty())
+    return Status(Code::kDivergence,
+                  "the archive has transactions that source " + options_.source +
+                      (facts.server.empty() ? "" : " (" + facts.server + ")") +
+                      " does not have: " + lost.ToString(),
+                  "it was rewound, restored, or promoted without them; `pitr rescue --missing-on " +
+                      (facts.server.empty() ? "SERVER" : facts.server) +
+                      "` lists them, and with --apply brings them back to it. To give them up, "
+                      "archive it under a new source name");
+  GapRecord gap;
+  gap.missing = facts.gtid_purged.Minus(ours);
+  if (gap.missing.empty() || options_.adopt_purged) {
+    gap.reason = ours.empty()
+                     ? "purged by the source before its first archiving (adopt_purged = true)"
+                     : "purged by the source before they could be archived (adopt_purged = true)";
+    gap.noticed_us = clock_.WallMicroseconds();
+    return gap;
+  }
+  return Status(
+      Code::kGap,
+      "source " + options_.source +
+          " has purged transactions that the archive does not have: " + gap.missing.ToString(),
+      "set adopt_purged = true for this source to go on without them; they will be listed as a "
+      "gap");
+}
+
+Status SourceArchiver::RememberServer(const Uuid& server_uuid) {
+  if (!identity_.server_uuids.empty() && identity_.server_uuids.back() == server_uuid)
+    return OkStatus();
+  if (!identity_.server_uuids.empty())
+    spdlog::warn("[{}] the source is another server now: {} instead of {}", options_.source,
+                 server_uuid.ToString(), identity_.server_uuids.back().ToString());
+  identity_.server_uuids.push_back(server_uuid);
+  return archive_.WriteIdentity(options_.source, identity_);
+}
+
+// The dump begins where the archive ends, in the same file, as long as the source has that file.
+// Left to itself the source would begin in the newest file that holds something we lack: it would
+// skip what stands behind a file's last transaction (its Rotate) and files without transactions,
+// and the archive's copies of those files would not be whole.
+Status SourceArchiver::CheckPlace(const SourceFacts& facts, DumpRequest* request) const {
+  const SourcePlace& place = session_->resume().place;
+  const SourcePlace& finished = session_->resume().finished;
+  if (finished.server_uuid == facts.server_uuid)
+    for (const SourceBinlog& binlog : facts.binlogs)
+      if (binlog.name == finished.file && binlog.bytes != finished.position &&
+          binlog.bytes != finished.position + kBinlogEncryptionBytes)
+        return Status(Code::kDivergence,
+                      "source " + options_.source + " has a " + finished.file + " of " +
+                          std::to_string(binlog.bytes) + " bytes, the archive a whole one of " +
+                          std::to_string(finished.position),
+                      "the source lost the end of it in a crash, or was set back; archive it under "
+                      "a new source name");
+  if (place.server_uuid != facts.server_uuid) return OkStatus();
+  for (const SourceBinlog& binlog : facts.binlogs) {
+    if (binlog.name != place.file) continue;
+    if (binlog.bytes < place.position)
+      return Status(
+          Code::kDivergence,
+          "source " + options_.source + " has a shorter " + place.file + " (" +
+              std::to_string(binlog.bytes) + " bytes) than the archive (" +
+              std::to_string(place.position) + " bytes)",
+          "the source's binary logs were reset or truncated; archive it under a new source name");
+    request->file = place.file;
+    request->position = std::max<uint64_t>(place.position, kBinlogMagicSize);
+    return OkStatus();
+  }
+  // Purged files are older than all that are listed. One that is newer was never on this source as
+  // it is now.
+  const auto older = [](const std::string& a, const std::string& b) {
+    return a.size() != b.size() ? a.size() < b.size() : a < b;
+  };
+  if (!place.file.empty() && !facts.binlogs.empty() && older(facts.binlogs.back().name, place.file))
+    return Status(Code::kDivergence,
+                  "source " + options_.source + " writes " + facts.binlogs.back().name +
+                      ", but the archive goes up to " + place.file,
+                  "the source's binary logs were reset; archive it under a new source name");
+  return OkStatus();
+}
+
+}  // namespace tidemark

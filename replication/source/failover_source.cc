@@ -1,0 +1,158 @@
+#include "replication/source/failover_source.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace tidemark {
+namespace {
+
+bool SameServer(const ConnectionOptions& a, const ConnectionOptions& b) {
+  return a.host == b.host && a.port == b.port;
+}
+
+// The options with timeouts that keep one that hangs from delaying the others.
+std::vector<ConnectionOptions> InNoMoreThan(std::vector<ConnectionOptions> servers,
+                                            uint32_t timeout_s) {
+  for (ConnectionOptions& server : servers) {
+    server.connect_timeout_s = std::min(server.connect_timeout_s, timeout_s);
+    server.read_timeout_s = std::min(server.read_timeout_s, timeout_s);
+  }
+  return servers;
+}
+
+}  // namespace
+
+FailoverSource::FailoverSource(ConnectionOptions common, std::vector<HostPort> hosts,
+                               FailoverOptions options)
+    : common_(std::move(common)),
+      hosts_(std::move(hosts)),
+      options_(std::move(options)),
+      mysql_(common_) {}
+
+FailoverSource::~FailoverSource() {
+  {
+    std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  ended_now_.notify_all();
+  if (watcher_.joinable()) watcher_.join();
+}
+
+Result<SourceFacts> FailoverSource::Connect() {
+  Disconnect();
+  std::vector<ConnectionOptions> servers = ExpandHosts(common_, hosts_, options_.resolve);
+  several_ = servers.size() > 1;
+  if (several_) return ConnectToPrimary(std::move(servers));
+  mysql_.SetServer(servers.empty() ? common_ : servers.front());
+  return mysql_.Connect();
+}
+
+Result<SourceFacts> FailoverSource::ConnectToPrimary(std::vector<ConnectionOptions> servers) {
+  const Status interrupted(Code::kInterrupted, "looking for the primary was interrupted");
+  ArchivedSoFar archived;
+  {
+    std::lock_guard lock(mutex_);
+    if (ended_) return interrupted;
+    archived = archived_;
+  }
+  const std::vector<Candidate> candidates =
+      AskCandidates(InNoMoreThan(servers, common_.connect_timeout_s));
+  {
+    std::lock_guard lock(mutex_);
+    if (ended_) return interrupted;
+  }
+  TM_ASSIGN_OR_RETURN(const size_t chosen, ChooseSource(candidates, archived));
+  mysql_.SetServer(servers[chosen]);
+  server_ = candidates[chosen].name;
+  TM_ASSIGN_OR_RETURN(SourceFacts facts, mysql_.Connect());
+  if (facts.server_uuid != candidates[chosen].server_uuid)
+    return Status(Code::kSourceUnavailable, server_ + " is another server than a moment ago");
+  std::lock_guard lock(mutex_);
+  archived_.server_uuid = facts.server_uuid;
+  watched_ = std::move(servers[chosen]);
+  return facts;
+}
+
+Status FailoverSource::StartDump(const DumpRequest& request) {
+  TM_RETURN_IF_ERROR(mysql_.StartDump(request));
+  if (!several_ || request.non_blocking) return OkStatus();
+  std::lock_guard lock(mutex_);
+  ++dumps_;
+  if (!watcher_.joinable() && !ended_) watcher_ = std::thread([this] { Watch(); });
+  return OkStatus();
+}
+
+Result<Bytes> FailoverSource::Next() {
+  if (!replaced_.load(std::memory_order_relaxed)) [[likely]]
+    return mysql_.Next();
+  std::lock_guard lock(mutex_);
+  return Status(Code::kSourceUnavailable,
+                server_ + " is not the primary any more: going on with " + replaced_by_);
+}
+
+// Where there is nothing to wait for, Next says why.
+bool FailoverSource::WaitForMore(int64_t timeout_us) {
+  return replaced_ || mysql_.WaitForMore(timeout_us) || replaced_;
+}
+
+void FailoverSource::Interrupt() {
+  mysql_.Interrupt();
+  {
+    std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  ended_now_.notify_all();
+}
+
+void FailoverSource::Disconnect() {
+  mysql_.Disconnect();
+  std::lock_guard lock(mutex_);
+  watched_.reset();
+  ++dumps_;
+  replaced_ = false;
+}
+
+void FailoverSource::NoteArchived(const GtidSet& executed, const std::optional<Uuid>& server_uuid) {
+  if (hosts_.empty()) return;
+  std::lock_guard lock(mutex_);
+  archived_ = {executed, server_uuid};
+}
+
+void FailoverSource::Watch() {
+  pthread_setname_np(pthread_self(), "tm-watch");
+  const auto interval = std::chrono::microseconds(options_.watch_us);
+  std::unique_lock lock(mutex_);
+  while (!ended_now_.wait_for(lock, interval, [this] { return ended_; }))
+    if (watched_ && !replaced_) LookAround(lock);
+}
+
+// What is found out about a dump that has ended meanwhile counts for nothing.
+void FailoverSource::LookAround(std::unique_lock<std::mutex>& lock) {
+  const uint64_t dump = dumps_;
+  const ConnectionOptions watched = *watched_;
+  const ArchivedSoFar archived = archived_;
+  lock.unlock();
+  std::vector<ConnectionOptions> servers = ExpandHosts(common_, hosts_, options_.resolve);
+  // A name may stand for others than when we connected.
+  if (std::none_of(servers.begin(), servers.end(),
+                   [&](const ConnectionOptions& one) { return SameServer(one, watched); }))
+    servers.push_back(watched);
+  const std::vector<Candidate> candidates =
+      AskCandidates(InNoMoreThan(std::move(servers), options_.watch_timeout_s));
+  const Result<size_t> chosen = ChooseSource(candidates, archived);
+  const bool answers =
+      std::any_of(candidates.begin(), candidates.end(), [&](const Candidate& candidate) {
+        return candidate.answers() && candidate.server_uuid == archived.server_uuid;
+      });
+  lock.lock();
+  if (!answers || !chosen.ok() || dump != dumps_) return;
+  if (candidates[*chosen].server_uuid == archived.server_uuid) return;
+  replaced_by_ = candidates[*chosen].name;
+  replaced_ = true;
+  mysql_.Wake();
+}
+
+}  // namespace tidemark

@@ -1,0 +1,274 @@
+// tidemarkd as a semi-synchronous replica of a real MySQL: the source counts each commit as
+// acknowledged, and whatever is killed, a commit that a client saw succeed is in the archive.
+#include <cstdlib>
+#include <random>
+
+#include "tests/e2e/daemon_fixture.h"
+#include "tests/support/seed.h"
+
+namespace tidemark {
+namespace {
+
+using testing::Daemon;
+using testing::ExecutedOn;
+using testing::kPatienceMs;
+using testing::MySqlServer;
+using testing::StartPrimary;
+using testing::WaitUntil;
+
+constexpr char kInstall[] =
+    "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'; "
+    "SET GLOBAL rpl_semi_sync_source_timeout = 4294967295";
+// For a server that is restarted: what SET PERSIST keeps does not reach a plugin's variables.
+const std::vector<std::string> kEnabledFromTheStart = {
+    "--sync-binlog=0", "--innodb-flush-log-at-trx-commit=2", "--plugin-load-add=semisync_source.so",
+    "--rpl-semi-sync-source-enabled=ON", "--rpl-semi-sync-source-timeout=4294967295"};
+constexpr char kAuto[] = "semi_sync = \"auto\"";
+
+std::string SemiSync(const Daemon& daemon) {
+  const nlohmann::json status = daemon.Status();
+  return status.is_object() && status["daemon"].is_object()
+             ? status["daemon"].value("semi_sync", "")
+             : "";
+}
+
+bool Becomes(const Daemon& daemon, const std::string& state) {
+  return WaitUntil([&] { return SemiSync(daemon) == state; }, kPatienceMs);
+}
+
+uint64_t Counter(MySqlServer& server, const std::string& name) {
+  auto rows = server.Query("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_source_" + name + "'");
+  EXPECT_TRUE(rows.ok() && rows->size() == 1) << name;
+  return rows.ok() && rows->size() == 1 ? std::stoull((*rows)[0][1]) : 0;
+}
+
+// Clients that name their transactions themselves, and so know which of them they saw succeed.
+class Writers {
+ public:
+  static constexpr int kCount = 32;
+
+  // `series` keeps the GTIDs of several sets of writers on one server apart.
+  Writers(MySqlServer& server, int series) {
+    for (int i = 0; i < kCount; ++i)
+      threads_.emplace_back([this, &server, i, series] { Write(server, i, series); });
+  }
+  ~Writers() { Stop(); }
+  void Stop() {
+    stop_ = true;
+    for (std::thread& thread : threads_)
+      if (thread.joinable()) thread.join();
+  }
+  bool WaitForCommits(uint64_t count) {
+    return WaitUntil([&] { return commits_ >= count; }, kPatienceMs);
+  }
+  uint64_t commits() const { return commits_; }
+  GtidSet succeeded() {
+    std::lock_guard lock(mutex_);
+    return succeeded_;
+  }
+
+ private:
+  // Until it is told to stop, or the server goes.
+  void Write(MySqlServer& server, int writer, int series) {
+    auto connection = server.Connect();
+    if (!connection.ok()) return;
+    char uuid[37];
+    std::snprintf(uuid, sizeof(uuid), "%08x-0000-0000-0000-%012x", series + 1, writer + 1);
+    for (int64_t number = 1; !stop_; ++number) {
+      const std::string gtid = std::string(uuid) + ":" + std::to_string(number);
+      if (!(*connection)
+               ->Execute("SET gtid_next = '" + gtid + "'; INSERT INTO d.t (b) VALUES (" +
+                         std::to_string(number) + ")")
+               .ok())
+        return;
+      std::lock_guard lock(mutex_);
+      succeeded_.Add(*GtidSet::Parse(gtid));
+      ++commits_;
+    }
+  }
+
+  std::atomic<bool> stop_ = false;
+  std::atomic<uint64_t> commits_ = 0;
+  std::mutex mutex_;
+  GtidSet succeeded_;
+  std::vector<std::thread> threads_;
+};
+
+// With the plugin, which is still off: nothing waits before the archive is there.
+std::unique_ptr<MySqlServer> StartSemiSyncPrimary() {
+  auto primary = StartPrimary({"--innodb-flush-log-at-trx-commit=2"});
+  if (primary == nullptr) return nullptr;
+  const Status done = primary->Execute(
+      std::string(kInstall) +
+      "; CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY AUTO_INCREMENT, b INT)");
+  EXPECT_TRUE(done.ok()) << done.message();
+  return done.ok() ? std::move(primary) : nullptr;
+}
+
+class SemiSyncLink : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
+
+TEST_P(SemiSyncLink, EveryCommitIsAcknowledged) {
+  auto primary = StartSemiSyncPrimary();
+  ASSERT_TRUE(primary);
+  Daemon daemon;
+  daemon.AddSource("main", *primary, std::string(GetParam().second) + kAuto);
+  daemon.Start();
+  ASSERT_TRUE(Becomes(daemon, "ready")) << daemon.LogTail();
+  // So that each commit is counted; AFTER_SYNC, the default, counts groups of them.
+  ASSERT_TRUE(primary
+                  ->Execute("SET GLOBAL rpl_semi_sync_source_wait_point = AFTER_COMMIT; "
+                            "SET GLOBAL rpl_semi_sync_source_enabled = ON")
+                  .ok());
+  Writers writers(*primary, 0);
+  ASSERT_TRUE(writers.WaitForCommits(3000)) << daemon.LogTail();
+  EXPECT_EQ(SemiSync(daemon), "on");
+  // A file ends, a transaction is longer than any buffer, a DDL: all in the midst of it.
+  ASSERT_TRUE(primary
+                  ->Execute("FLUSH BINARY LOGS; CREATE TABLE d.u (b LONGBLOB); "
+                            "INSERT INTO d.u VALUES (REPEAT('x', 20000000)); FLUSH BINARY LOGS")
+                  .ok());
+  ASSERT_TRUE(writers.WaitForCommits(writers.commits() + 1000)) << daemon.LogTail();
+  writers.Stop();
+  EXPECT_EQ(Counter(*primary, "yes_tx"), writers.commits() + 2);
+  EXPECT_EQ(Counter(*primary, "no_tx"), 0u);
+  EXPECT_EQ(Counter(*primary, "clients"), 1u);
+  EXPECT_EQ(daemon.Archived(), ExecutedOn(*primary)) << "what was acknowledged is published";
+  EXPECT_EQ(daemon.Stop(), 0) << daemon.LogTail();
+  daemon.ExpectVerified();
+  daemon.ExpectFilesExact(*primary);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Over, SemiSyncLink,
+    ::testing::Values(
+        std::pair("Socket", ""),
+        std::pair("Tcp", "host = \"127.0.0.1\"\nuser = \"root\"\ntls = \"disabled\"\n"),
+        std::pair("Tls", "host = \"127.0.0.1\"\nuser = \"root\"\ntls = \"required\"\n")),
+    [](const auto& link) { return link.param.first; });
+
+// TIDEMARK_SEMISYNC_ROUNDS: how often.
+TEST(SemiSync, WhateverIsKilledWhatAClientSawSucceedIsArchived) {
+  const char* given = std::getenv("TIDEMARK_SEMISYNC_ROUNDS");
+  const int rounds = given != nullptr ? std::atoi(given) : 10;
+  std::mt19937_64 random(testing::TestSeed());
+  auto primary = StartPrimary();
+  ASSERT_TRUE(primary);
+  ASSERT_TRUE(
+      primary
+          ->Execute("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY AUTO_INCREMENT, b INT)")
+          .ok());
+  ASSERT_TRUE(primary->Restart(kEnabledFromTheStart).ok());
+  Daemon daemon;
+  daemon.AddSource("main", *primary, kAuto);
+  uint64_t commits = 0;
+  for (int round = 0; round < rounds; ++round) {
+    SCOPED_TRACE("round " + std::to_string(round));
+    daemon.Start();
+    Writers writers(*primary, round);
+    ASSERT_TRUE(writers.WaitForCommits(random() % 1500)) << daemon.LogTail();
+    EXPECT_EQ(Counter(*primary, "no_tx"), 0u) << "the source does not wait";
+    // The daemon alone at times: the commits under way then wait for its return.
+    const auto order = random() % 3;
+    if (order == 0) {
+      daemon.Kill9();
+      daemon.Start();
+      ASSERT_TRUE(writers.WaitForCommits(writers.commits() + 100))
+          << "nobody acknowledges what is archived\n"
+          << daemon.LogTail();
+    }
+    if (order == 1) daemon.Kill9();
+    primary->Kill9();
+    if (order != 1) daemon.Kill9();
+    writers.Stop();
+    const testing::ProgramResult status = daemon.Pitr({"status"});
+    ASSERT_EQ(status.exit_code, 0) << status.err;
+    const GtidSet lost = writers.succeeded().Minus(daemon.Archived());
+    ASSERT_TRUE(lost.empty()) << lost.ToString() << "\nof " << writers.succeeded().ToString()
+                              << "\norder " << order << status.out << daemon.LogTail();
+    // The segments alone have it, too.
+    const testing::ProgramResult rebuilt = daemon.Pitr({"index", "rebuild"});
+    ASSERT_EQ(rebuilt.exit_code, 0) << rebuilt.err;
+    ASSERT_TRUE(writers.succeeded().Minus(daemon.Archived()).empty());
+    commits += writers.commits();
+    ASSERT_TRUE(primary->Restart().ok()) << primary->ErrorLogTail();
+  }
+  RecordProperty("commits", static_cast<int>(commits));
+  std::cout << rounds << " rounds, " << commits << " commits seen to succeed, none lost\n";
+  daemon.ExpectVerified();
+}
+
+TEST(SemiSync, WithoutThePluginArchivingIsAsynchronousAndSaysSoOnce) {
+  auto primary = StartPrimary();
+  ASSERT_TRUE(primary);
+  Daemon daemon;
+  daemon.AddSource("main", *primary, kAuto);
+  daemon.Start();
+  ASSERT_TRUE(Becomes(daemon, "unavailable")) << daemon.LogTail();
+  const auto break_link = [&] {
+    auto id = primary->QueryValue(
+        "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'");
+    ASSERT_TRUE(id.ok()) << id.error().message();
+    ASSERT_TRUE(primary->Execute("KILL " + *id).ok());
+  };
+  break_link();
+  ASSERT_TRUE(primary->Execute("CREATE DATABASE d; CREATE TABLE d.t (a INT)").ok());
+  ASSERT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
+  ASSERT_TRUE(Becomes(daemon, "unavailable")) << daemon.LogTail();
+  const std::string log = testing::ReadWholeFile(daemon.log());
+  const size_t said = log.find("no plugin for semi-synchronous replication");
+  ASSERT_NE(said, std::string::npos) << log;
+  EXPECT_EQ(log.find("no plugin for semi-synchronous replication", said + 1), std::string::npos)
+      << log;
+  // Installed while it runs: there from the next connection on.
+  ASSERT_TRUE(primary->Execute(kInstall).ok());
+  ASSERT_TRUE(primary->Execute("SET GLOBAL rpl_semi_sync_source_timeout = 10").ok());
+  ASSERT_TRUE(primary->Execute("SET GLOBAL rpl_semi_sync_source_enabled = ON").ok());
+  break_link();
+  ASSERT_TRUE(Becomes(daemon, "ready")) << daemon.LogTail();
+  ASSERT_TRUE(primary->Execute("INSERT INTO d.t VALUES (1)").ok());
+  ASSERT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
+  EXPECT_TRUE(Becomes(daemon, "on")) << daemon.LogTail();
+  EXPECT_EQ(daemon.Stop(), 0) << daemon.LogTail();
+  daemon.ExpectVerified();
+}
+
+TEST(SemiSync, SwitchedOffAndOnAtTheSourceWhileItRuns) {
+  auto primary = StartSemiSyncPrimary();
+  ASSERT_TRUE(primary);
+  Daemon daemon;
+  daemon.AddSource("main", *primary, kAuto);
+  daemon.Start();
+  ASSERT_TRUE(Becomes(daemon, "ready")) << daemon.LogTail();
+  for (int i = 0; i < 3; ++i) {
+    SCOPED_TRACE(i);
+    ASSERT_TRUE(primary->Execute("SET GLOBAL rpl_semi_sync_source_enabled = ON").ok());
+    ASSERT_TRUE(primary->Execute("INSERT INTO d.t (b) VALUES (1)").ok());
+    EXPECT_TRUE(Becomes(daemon, "on")) << daemon.LogTail();
+    const uint64_t acknowledged = Counter(*primary, "yes_tx");
+    EXPECT_EQ(acknowledged, static_cast<uint64_t>(i) + 1);
+    ASSERT_TRUE(primary->Execute("SET GLOBAL rpl_semi_sync_source_enabled = OFF").ok());
+    ASSERT_TRUE(primary->Execute("INSERT INTO d.t (b) VALUES (2)").ok());
+    EXPECT_TRUE(Becomes(daemon, "ready")) << daemon.LogTail();
+    EXPECT_EQ(Counter(*primary, "yes_tx"), acknowledged);
+    EXPECT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
+  }
+  EXPECT_EQ(daemon.Status()["daemon"]["state"], "archiving");
+  EXPECT_EQ(daemon.Stop(), 0) << daemon.LogTail();
+  daemon.ExpectVerified();
+}
+
+TEST(SemiSync, OffUnlessItIsAskedFor) {
+  auto primary = StartSemiSyncPrimary();
+  ASSERT_TRUE(primary);
+  Daemon daemon;
+  daemon.AddSource("main", *primary);
+  daemon.Start();
+  ASSERT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
+  EXPECT_EQ(SemiSync(daemon), "off");
+  ASSERT_TRUE(primary->Execute("SET GLOBAL rpl_semi_sync_source_enabled = ON").ok());
+  EXPECT_EQ(Counter(*primary, "clients"), 0u);
+  EXPECT_EQ(daemon.Stop(), 0) << daemon.LogTail();
+}
+
+}  // namespace
+}  // namespace tidemark

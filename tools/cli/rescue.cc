@@ -1,0 +1,199 @@
+// pitr rescue: the transactions that the archive has and a server lost: lists them, writes them as
+// a binlog, brings them back.
+#include "pitr/restore/rescue.h"
+
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "pitr/restore/process.h"
+#include "pitr/restore/running_target.h"
+#include "tools/cli/command.h"
+#include "tools/cli/connection_flags.h"
+#include "tools/cli/describe.h"
+#include "tools/cli/event_output.h"
+
+namespace tidemark::cli {
+namespace {
+
+struct Options {
+  std::string missing_on, executed, output;
+  ConnectionFlags login;
+  std::string mysql = "mysql", mysqlbinlog = "mysqlbinlog";
+  bool apply = false;
+  CLI::Option* executed_option = nullptr;
+  size_t limit = 1000;
+};
+
+struct Listing {
+  std::vector<Transaction> transactions;  // the first ones
+  uint64_t count = 0;
+};
+
+Result<GtidSet> ExecutedOnServer(const Options& options) {
+  if (options.missing_on.empty()) return GtidSet::Parse(options.executed);
+  TM_ASSIGN_OR_RETURN(const ConnectionOptions server, options.login.ParseFor(options.missing_on));
+  TM_ASSIGN_OR_RETURN(const auto connection, Connection::Open(server));
+  return ReadGtidExecuted(*connection);
+}
+
+// Lists them, and writes them if that is asked for.
+Status Read(const Context& context, const Options& options, SourceAccess& source,
+            const Rescue& rescue, Listing* listing) {
+  EventOutput output;
+  EventStream::Sink sink;
+  if (!options.output.empty()) {
+    TM_RETURN_IF_ERROR(output.Open(options.output));
+    sink = [&](Bytes bytes) { return output.Write(bytes); };
+  }
+  Progress progress(context, "read", "transactions");
+  const uint64_t total = rescue.missing.Count();
+  Status read = ReadRescued(
+      source, rescue, rescue.missing,
+      [&](const Transaction& transaction) {
+        if (listing->count++ < options.limit) listing->transactions.push_back(transaction);
+        progress.Update(listing->count, total);
+        return !Interrupted();
+      },
+      sink);
+  if (read.ok() && listing->count < total)
+    read = Interrupted() ? Status(Code::kInterrupted, "interrupted")
+                         : Status(Code::kCorruption,
+                                  fmt::format("the archive gives only {} of {} transactions",
+                                              listing->count, total),
+                                  "pitr verify tells what is damaged");
+  progress.Finish();
+  return options.output.empty() ? read : output.Finish(read);
+}
+
+Status Apply(const Context& context, const Options& options, SourceAccess& source,
+             const Rescue& rescue) {
+  RescueTarget target;
+  TM_ASSIGN_OR_RETURN(target.connection, options.login.ParseFor(options.missing_on));
+  TM_ASSIGN_OR_RETURN(target.tools.mysql, FindProgram(options.mysql));
+  TM_ASSIGN_OR_RETURN(target.tools.mysqlbinlog, FindProgram(options.mysqlbinlog));
+  Progress progress(context, "apply", "transactions");
+  return ApplyRescue(PosixFileSystem(), source, rescue, target, [&](const ApplyProgress& now) {
+    progress.Update(now.transactions_done, now.transactions);
+    return !Interrupted();
+  });
+}
+
+Json EntryJson(const Transaction& transaction) {
+  Json json = {{"gtid", transaction.gtid.ToString()}};
+  AddTime(&json, "commit_time", transaction.immediate_commit_us);
+  json["kind"] = TransactionKindName(transaction.kind);
+  json["bytes"] = transaction.size();
+  json["schema"] = transaction.ddl_schema;
+  json["statement"] = transaction.ddl_statement;
+  json["tables"] = Json::array();
+  for (const TableTouch& table : transaction.tables) json["tables"].push_back(ToJson(table));
+  json["tables_omitted"] = transaction.tables_omitted;
+  return json;
+}
+
+Json ReportJson(const Options& options, const Rescue& rescue, const Listing& listing,
+                bool applied) {
+  Json entries = Json::array();
+  for (const Transaction& transaction : listing.transactions)
+    entries.push_back(EntryJson(transaction));
+  return {{"source", rescue.source},
+          {"server", options.missing_on.empty() ? Json() : Json(options.missing_on)},
+          {"missing", rescue.missing.ToString()},
+          {"transactions", rescue.missing.Count()},
+          {"entries", std::move(entries)},
+          {"truncated", listing.transactions.size() < listing.count},
+          {"out_of_reach", rescue.out_of_reach.ToString()},
+          {"own", rescue.own.ToString()},
+          {"output", options.output.empty() ? Json() : Json(options.output)},
+          {"applied", applied}};
+}
+
+void Print(const Options& options, const Rescue& rescue, const Listing& listing, bool applied) {
+  const std::string server = options.missing_on.empty() ? "that server" : options.missing_on;
+  for (const Transaction& transaction : listing.transactions) {
+    Located located;
+    located.transaction = transaction;
+    fmt::print("{}\n", Describe(located));
+  }
+  if (listing.transactions.size() < listing.count)
+    fmt::print("(and {} more: raise --limit)\n",
+               FormatCount(listing.count - listing.transactions.size()));
+  if (rescue.missing.empty())
+    fmt::print("nothing to rescue: {} has all that is archived of {}\n", server, rescue.source);
+  else
+    fmt::print("missing       {}: {}\n", Counted(rescue.missing.Count(), "transaction"),
+               ShortSet(rescue.missing));
+  if (!rescue.out_of_reach.empty())
+    fmt::print("WARNING       {} is on neither: not in the archive, and not on {}\n",
+               ShortSet(rescue.out_of_reach), server);
+  if (!rescue.own.empty() && !rescue.missing.empty() && !applied)
+    fmt::print("WARNING       {} has been written to since ({}): conflicts are possible\n", server,
+               ShortSet(rescue.own));
+  if (!options.output.empty() && !rescue.missing.empty())
+    fmt::print("written       {}\n", options.output);
+  if (applied) fmt::print("applied       all of them: {} has them now\n", server);
+}
+
+Status Check(const Context& context, const Options& options) {
+  if (options.missing_on.empty() == (options.executed_option->count() == 0))
+    return Status(Code::kUsage, "which transactions are missing?",
+                  "name the server (--missing-on HOST:PORT) or what it has (--executed SET)");
+  if (options.apply && options.missing_on.empty())
+    return Status(Code::kUsage, "--apply needs a server", "--missing-on HOST:PORT");
+  if (options.output == "-" && (context.json || options.apply))
+    return Status(Code::kUsage, "standard output is the binlog's, and nothing else's",
+                  "use --output FILE");
+  return OkStatus();
+}
+
+Status Run(const Context& context, const Options& options) {
+  TM_RETURN_IF_ERROR(Check(context, options));
+  TM_ASSIGN_OR_RETURN(const auto archive, context.OpenArchive());
+  TM_ASSIGN_OR_RETURN(const auto source, archive->OpenSource());
+  TM_ASSIGN_OR_RETURN(const GtidSet executed, ExecutedOnServer(options));
+  TM_ASSIGN_OR_RETURN(const Rescue rescue, PlanRescue(*source, executed));
+  Listing listing;
+  const bool any = !rescue.missing.empty();
+  if (any) TM_RETURN_IF_ERROR(Read(context, options, *source, rescue, &listing));
+  Status applied;
+  if (any && options.apply) applied = Apply(context, options, *source, rescue);
+  const bool done = any && options.apply && applied.ok();
+  if (options.output == "-") return applied;
+  if (context.json) return PrintJsonWith(ReportJson(options, rescue, listing, done), applied);
+  Print(options, rescue, listing, done);
+  return applied;
+}
+
+}  // namespace
+
+void AddRescue(CLI::App& app, Context& context, Action* action) {
+  auto options = std::make_shared<Options>();
+  auto* command = app.add_subcommand(
+      "rescue", "transactions that the archive has and a server lost: list them, bring them back");
+  command
+      ->add_option("--missing-on", options->missing_on,
+                   "the server that lost them: HOST, HOST:PORT or its socket")
+      ->type_name("SERVER");
+  options->executed_option =
+      command
+          ->add_option("--executed", options->executed,
+                       "instead: what a server has, its @@GLOBAL.gtid_executed")
+          ->type_name("SET");
+  command
+      ->add_option("--output", options->output,
+                   "write them as a binlog to this new file; -: to standard output")
+      ->type_name("FILE");
+  command->add_flag("--apply", options->apply,
+                    "bring them back: mysqlbinlog | mysql, under their own GTIDs");
+  command->add_option("--limit", options->limit, "list at most so many")->capture_default_str();
+  options->login.AddLoginTo(*command);
+  command->add_option("--mysql", options->mysql, "the mysql client to use")->capture_default_str();
+  command->add_option("--mysqlbinlog", options->mysqlbinlog, "the mysqlbinlog to use")
+      ->capture_default_str();
+  command->callback([&context, action, options] {
+    *action = [&context, options] { return Run(context, *options); };
+  });
+}
+
+}  // namespace tidemark::cli
