@@ -17,6 +17,7 @@ class DiskFile : public File {
         end_(inode_->cache.size()) {}
 
   Result<size_t> ReadAt(uint64_t offset, std::span<uint8_t> buffer) override {
+    const auto alone = disk_.Alone();
     TM_RETURN_IF_ERROR(Enter("read", disk_.faults_.read));
     if (offset >= inode_->cache.size()) return size_t{0};
     const size_t size = std::min<uint64_t>(buffer.size(), inode_->cache.size() - offset);
@@ -25,6 +26,7 @@ class DiskFile : public File {
   }
 
   Status Append(Bytes bytes) override {
+    const auto alone = disk_.Alone();
     Status status = Enter("write", disk_.faults_.write);
     if (Gone()) return status;
     const uint64_t room = disk_.room();
@@ -40,6 +42,7 @@ class DiskFile : public File {
   }
 
   Status Truncate(uint64_t size) override {
+    const auto alone = disk_.Alone();
     TM_RETURN_IF_ERROR(Enter("truncate", disk_.faults_.write));
     disk_.SetSize(*inode_, size);
     end_ = size;
@@ -48,6 +51,7 @@ class DiskFile : public File {
 
   // Takes its time: only what was written when it began is promised.
   Status DataSync() override {
+    const auto alone = disk_.Alone();
     TM_RETURN_IF_ERROR(Enter("sync", 0));
     const std::vector<bool> pages = inode_->dirty;
     const uint64_t size = inode_->cache.size();
@@ -65,6 +69,7 @@ class DiskFile : public File {
   }
 
   Result<uint64_t> Size() override {
+    const auto alone = disk_.Alone();
     TM_RETURN_IF_ERROR(Enter("stat", disk_.faults_.read));
     return uint64_t{inode_->cache.size()};
   }
@@ -135,6 +140,7 @@ bool Disk::Fails(uint64_t one_in) {
 }
 
 Result<std::unique_ptr<File>> Disk::Open(const std::string& path, OpenMode mode) {
+  const auto alone = Alone();
   const bool create = mode == OpenMode::kCreateNew;
   TM_RETURN_IF_ERROR(Enter("open", path, create ? faults_.name : faults_.read));
   auto found = names_.find(path);
@@ -157,6 +163,7 @@ Result<std::unique_ptr<File>> Disk::Open(const std::string& path, OpenMode mode)
 }
 
 Result<std::vector<std::string>> Disk::List(const std::string& directory) {
+  const auto alone = Alone();
   TM_RETURN_IF_ERROR(Enter("list", directory, faults_.read));
   if (!IsDirectory(directory))
     return Status(Code::kNotFound, "cannot list " + directory + ": not there");
@@ -168,15 +175,20 @@ Result<std::vector<std::string>> Disk::List(const std::string& directory) {
   return names;
 }
 
-bool Disk::Exists(const std::string& path) { return names_.contains(path); }
+bool Disk::Exists(const std::string& path) {
+  const auto alone = Alone();
+  return names_.contains(path);
+}
 
 bool Disk::IsDirectory(const std::string& path) {
+  const auto alone = Alone();
   const auto found = names_.find(path);
   return found != names_.end() && found->second->directory;
 }
 
 // As PosixFileSystem does it: the parent is synced if, and only if, a directory was made.
 Status Disk::CreateDirectories(const std::string& path) {
+  const auto alone = Alone();
   if (IsDirectory(path)) return OkStatus();
   const std::string parent = ParentPath(path);
   TM_RETURN_IF_ERROR(CreateDirectories(parent));
@@ -190,6 +202,7 @@ Status Disk::CreateDirectories(const std::string& path) {
 }
 
 Status Disk::SyncDirectory(const std::string& path) {
+  const auto alone = Alone();
   TM_RETURN_IF_ERROR(Enter("sync", path, faults_.name));
   if (!IsDirectory(path)) return Status(Code::kNotFound, "cannot sync " + path + ": not there");
   std::vector<NameChange> rest;
@@ -205,6 +218,7 @@ Status Disk::SyncDirectory(const std::string& path) {
 }
 
 Status Disk::Rename(const std::string& from, const std::string& to) {
+  const auto alone = Alone();
   TM_RETURN_IF_ERROR(Enter("rename", from, faults_.name));
   const auto found = names_.find(from);
   if (found == names_.end())
@@ -214,6 +228,7 @@ Status Disk::Rename(const std::string& from, const std::string& to) {
 }
 
 Status Disk::Remove(const std::string& path) {
+  const auto alone = Alone();
   TM_RETURN_IF_ERROR(Enter("remove", path, faults_.name));
   const auto found = names_.find(path);
   if (found == names_.end())
@@ -223,11 +238,13 @@ Status Disk::Remove(const std::string& path) {
 }
 
 Result<uint64_t> Disk::FreeBytes(const std::string& path) {
+  const auto alone = Alone();
   TM_RETURN_IF_ERROR(Enter("stat", path, faults_.read));
   return room();
 }
 
 Result<std::unique_ptr<FileLock>> Disk::Lock(const std::string& path) {
+  const auto alone = Alone();
   TM_RETURN_IF_ERROR(Enter("lock", path, faults_.name));
   if (locked_.contains(path)) return Status(Code::kLocked, path + " is held by another process");
   if (!Exists(path)) Note({{}, path, std::make_shared<Inode>()});
@@ -309,6 +326,7 @@ void Disk::FailSync(Inode& inode, const std::vector<bool>& pages) {
 }
 
 bool Disk::Durable(const std::string& path, uint64_t from, uint64_t to) const {
+  const auto alone = Alone();
   const auto found = durable_names_.find(path);
   const auto now = names_.find(path);
   if (found == durable_names_.end() || now == names_.end() || now->second != found->second)
@@ -329,6 +347,7 @@ const std::string* Disk::Contents(const std::string& path) const {
 }
 
 uint64_t Disk::used_bytes() const {
+  const auto alone = Alone();
   uint64_t used = 0;
   for (const auto& [path, inode] : names_) used += inode->cache.size();
   return used;
@@ -343,6 +362,7 @@ uint64_t Disk::room() const {
 // Pages that a failed sync lost count as dirty again: they are lost to the process that heard of
 // it. (A kernel that forgets them while another process takes over is not modelled: README.md.)
 void Disk::Kill() {
+  const auto alone = Alone();
   dead_ = true;
   ++process_;
   locked_.clear();
@@ -362,6 +382,7 @@ void Disk::Kill() {
 }
 
 void Disk::PowerCut() {
+  const auto alone = Alone();
   dead_ = true;
   ++process_;
   locked_.clear();

@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -51,6 +52,8 @@ class Disk : public FileSystem {
   Result<uint64_t> FreeBytes(const std::string& path) override;
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
 
+  // Several threads use it: one operation at a time. (Fibers take turns anyway.)
+  void set_shared() { shared_ = true; }
   void SetFaults(const DiskFaults& faults) {
     faults_ = faults;
     trouble_ = 0;
@@ -106,6 +109,12 @@ class Disk : public FileSystem {
   void Apply(const NameChange& change);
   void Note(NameChange change);
 
+  std::unique_lock<std::recursive_mutex> Alone() const {
+    return shared_ ? std::unique_lock(mutex_) : std::unique_lock<std::recursive_mutex>();
+  }
+
+  bool shared_ = false;
+  mutable std::recursive_mutex mutex_;
   Dice& dice_;
   const std::function<void(const char*)> turn_;
   const uint64_t page_bytes_;

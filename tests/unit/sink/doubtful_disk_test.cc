@@ -29,6 +29,7 @@ class DoubtfulDiskTest : public ::testing::Test {
   void Begin(uint64_t seed) {
     dice_.emplace(seed);
     disk_ = std::make_unique<Disk>(*dice_, nullptr);
+    disk_->set_shared();
     archive_.emplace(*disk_, kArchive);
     ASSERT_TRUE(disk_->CreateDirectories(kArchive).ok());
   }
