@@ -80,6 +80,12 @@ std::string RandomSecret() {
   return secret;
 }
 
+uint32_t RandomServerId(uint32_t not_this) {
+  uint32_t id = 0;
+  while (id == 0 || id == not_this) TM_CHECK(::getentropy(&id, sizeof id) == 0);
+  return id;
+}
+
 Result<std::unique_ptr<ClientAccess>> ClientAccess::Make(FileSystem& files,
                                                          const std::string& parent_directory) {
   TM_ASSIGN_OR_RETURN(auto directory, PrivateDirectory::Make(parent_directory));

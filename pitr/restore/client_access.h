@@ -4,6 +4,7 @@
 // killed `pitr` leaves it behind.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,8 +29,9 @@ class PrivateDirectory {
   const std::string path_;
 };
 
-std::string TemporaryDirectory();  // $TMPDIR, else /tmp
-std::string RandomSecret();        // 48 characters that satisfy any password policy
+std::string TemporaryDirectory();                // $TMPDIR, else /tmp
+std::string RandomSecret();                      // 48 characters that satisfy any password policy
+uint32_t RandomServerId(uint32_t not_this = 0);  // not 0 either
 
 class ClientAccess {
  public:

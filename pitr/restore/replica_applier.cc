@@ -31,25 +31,12 @@ constexpr uint32_t kCleanUpReadTimeoutSeconds = 20;
 constexpr uint32_t kReadTimeoutSecondsMin = 180;
 constexpr int kLockOutlivesUsSeconds = 60;
 
-template <typename Value>
-Value RandomValue() {
-  Value value;
-  TM_CHECK(::getentropy(&value, sizeof value) == 0);
-  return value;
-}
-
 Uuid RandomUuid() {
   Uuid uuid;
-  uuid.bytes = RandomValue<std::array<uint8_t, 16>>();
+  TM_CHECK(::getentropy(uuid.bytes.data(), uuid.bytes.size()) == 0);
   uuid.bytes[6] = static_cast<uint8_t>((uuid.bytes[6] & 0x0f) | 0x40);  // RFC 9562, version 4
   uuid.bytes[8] = static_cast<uint8_t>((uuid.bytes[8] & 0x3f) | 0x80);
   return uuid;
-}
-
-uint32_t RandomServerId(uint32_t not_this) {
-  uint32_t id = 0;
-  while (id == 0 || id == not_this) id = RandomValue<uint32_t>();
-  return id;
 }
 
 // One Apply. Lives on its stack.

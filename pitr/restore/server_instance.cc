@@ -1,7 +1,6 @@
 #include "pitr/restore/server_instance.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "pitr/restore/client_access.h"
 #include "pitr/restore/continuation.h"
 #include "pitr/restore/restore_state.h"
 #include "pitr/restore/running_mysqld.h"
@@ -32,12 +32,6 @@ constexpr std::string_view kInitFileFailed = "[MY-000061]";
 constexpr std::string_view kKilledWithoutRedo = "[MY-013598]";
 // Said at a start, it tells how the server was stopped.
 constexpr std::string_view kRedoIsOff = "InnoDB redo logging is disabled";
-
-uint32_t RandomServerId() {
-  uint32_t id = 0;
-  TM_CHECK(::getentropy(&id, sizeof id) == 0);
-  return std::max(id, 1U);
-}
 
 std::string ExitCodeText(int code) {
   return code == kExitCodeUnknown ? std::string() : " with exit code " + std::to_string(code);

@@ -1,18 +1,15 @@
 #include "proto/rpc/rpc_client_options.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
 
 #include "replication/base/loopback.h"
+#include "replication/base/secret_file.h"
 
 namespace tidemark::rpc {
 namespace {
@@ -38,53 +35,6 @@ Result<Endpoint> ParseUnix(std::string_view path) {
   Endpoint endpoint;
   endpoint.path = path;
   return endpoint;
-}
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-Status CheckTokenFile(int fd, const std::string& path) {
-  struct stat found {};
-  if (fstat(fd, &found) != 0 || !S_ISREG(found.st_mode))
-    return Usage("token file " + path + " is not a regular file");
-  if ((found.st_mode & (S_IROTH | S_IWOTH)) != 0)
-    return Usage("token file " + path + " is accessible by every user of this machine",
-                 "chmod 600 " + path);
-  if (static_cast<uint64_t>(found.st_size) > kTokenFileBytesMax)
-    return Usage("token file " + path + " is longer than " + std::to_string(kTokenFileBytesMax) +
-                 " bytes");
-  return OkStatus();
-}
-
-Result<std::string> ReadTokenFile(const std::string& path) {
-  // O_NONBLOCK: a FIFO in the file's place must not hang us.
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) return Usage("cannot open token file " + path + ": " + std::strerror(errno));
-  TM_RETURN_IF_ERROR(CheckTokenFile(file.get(), path));
-  std::string text(kTokenFileBytesMax, '\0');
-  size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t got = read(file.get(), text.data() + size, text.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Usage("cannot read token file " + path + ": " + std::strerror(errno));
-    if (got == 0) break;
-    size += static_cast<size_t>(got);
-  }
-  text.resize(size);
-  text.resize(std::min(size, text.find('\n')));
-  if (text.ends_with('\r')) text.pop_back();
-  return text;
 }
 
 }  // namespace
@@ -156,7 +106,7 @@ Result<std::string> ReadToken(const TokenSource& source) {
   std::string token;
   std::string where;
   if (!source.file.empty()) {
-    TM_ASSIGN_OR_RETURN(token, ReadTokenFile(source.file));
+    TM_ASSIGN_OR_RETURN(token, ReadSecretLine("token file", source.file));
     where = "the first line of token file " + source.file;
   } else if (!source.environment_variable.empty()) {
     where = "environment variable " + source.environment_variable;

@@ -70,8 +70,6 @@ struct RpcClientOptions {
 Status ValidateOptions(const RpcClientOptions& options);
 bool UsesTls(const RpcClientOptions& options, const Endpoint& endpoint);
 
-inline constexpr uint64_t kTokenFileBytesMax = 4096;
-
 // The first line, without its end. kUsage if it cannot be had, is empty or cannot stand in an HTTP
 // header, or if anyone may read or write the file; the message never holds the contents.
 Result<std::string> ReadToken(const TokenSource& source);

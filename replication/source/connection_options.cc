@@ -1,8 +1,6 @@
 #include "replication/source/connection_options.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +9,7 @@
 #include <cstring>
 
 #include "replication/base/loopback.h"
+#include "replication/base/secret_file.h"
 
 namespace tidemark {
 namespace {
@@ -53,56 +52,8 @@ Status ValidateTls(const TlsOptions& tls) {
   return OkStatus();
 }
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-// Judged on the open descriptor, so that the file judged is the file read.
-Status CheckPasswordFile(int fd, const std::string& path) {
-  struct stat found {};
-  if (fstat(fd, &found) != 0 || !S_ISREG(found.st_mode)) {
-    return Usage("password file " + path + " is not a regular file");
-  }
-  if ((found.st_mode & (S_IROTH | S_IWOTH)) != 0) {
-    return Usage("password file " + path + " is accessible by every user of this machine",
-                 "chmod 600 " + path);
-  }
-  if (static_cast<uint64_t>(found.st_size) > kPasswordFileBytesMax) {
-    return Usage("password file " + path + " is longer than " +
-                 std::to_string(kPasswordFileBytesMax) + " bytes");
-  }
-  return OkStatus();
-}
-
 Result<std::string> ReadPasswordFile(const std::string& path) {
-  // O_NONBLOCK: a FIFO put in the file's place must not hang the daemon; it does not matter to
-  // regular files.
-  Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) {
-    return Usage("cannot open password file " + path + ": " + std::strerror(errno));
-  }
-  TM_RETURN_IF_ERROR(CheckPasswordFile(file.get(), path));
-  std::string text(kPasswordFileBytesMax, '\0');
-  size_t size = 0;
-  while (size < text.size()) {
-    ssize_t got = read(file.get(), text.data() + size, text.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Usage("cannot read password file " + path + ": " + std::strerror(errno));
-    if (got == 0) break;
-    size += static_cast<size_t>(got);
-  }
-  text.resize(std::min(size, text.find('\n')));
-  if (text.ends_with('\r')) text.pop_back();
+  TM_ASSIGN_OR_RETURN(std::string text, ReadSecretLine("password file", path));
   if (text.empty()) return Usage("the first line of password file " + path + " is empty");
   return text;
 }

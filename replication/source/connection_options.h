@@ -59,8 +59,6 @@ struct ConnectionOptions {
 Status ValidateOptions(const ConnectionOptions& options);  // kUsage, naming the option
 bool MayFetchServerPublicKey(const ConnectionOptions& options);
 
-inline constexpr uint64_t kPasswordFileBytesMax = 4096;
-
 // The first line, without its "\n" or "\r\n". kUsage if it cannot be had, is empty, or anyone may
 // read or write the file; the message names the file or variable, never its contents.
 Result<std::string> ReadPassword(const PasswordSource& source);

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "replication/base/secret_file.h"
 #include "tests/support/temp_dir.h"
 
 namespace tidemark {
@@ -67,14 +68,13 @@ TEST_F(PasswordFile, EmptyFirstLineIsRefused) {
 }
 
 TEST_F(PasswordFile, OfMoreThanTheLimitIsRefusedWithoutQuotingIt) {
-  Result<std::string> read = Read(Write(std::string(kPasswordFileBytesMax + 1, 'q')));
+  Result<std::string> read = Read(Write(std::string(kSecretFileBytesMax + 1, 'q')));
   ASSERT_FALSE(read.ok());
   EXPECT_THAT(read.error().message(), Not(HasSubstr("qqq")));
 }
 
 TEST_F(PasswordFile, OfExactlyTheLimitIsRead) {
-  EXPECT_EQ(Read(Write(std::string(kPasswordFileBytesMax, 'q'))).value().size(),
-            kPasswordFileBytesMax);
+  EXPECT_EQ(Read(Write(std::string(kSecretFileBytesMax, 'q'))).value().size(), kSecretFileBytesMax);
 }
 
 TEST_F(PasswordFile, MissingIsAUsageErrorThatNamesIt) {
