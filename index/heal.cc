@@ -20,11 +20,13 @@ struct Healer {
   const Progress& progress;
   HealReport& report;
   const std::function<bool()>* give_up = nullptr;
+  const SegmentContents* recovered = nullptr;
   int64_t commit_high_us = 0;  // of the archive before the segment in hand
 
   Status Heal();
   Status HealSegment(uint64_t number, bool last);
   Status Rescan(uint64_t number);
+  Status Replace(const SegmentContents& contents);
   Result<bool> IsCurrent(const SegmentReader& reader, const SegmentRecord& known);
   Result<bool> HasFrames(const SegmentRecord& known, const std::vector<FramePlace>& frames);
   Status DropMissing(const std::vector<uint64_t>& numbers);
@@ -80,6 +82,8 @@ Status Healer::HealSegment(uint64_t number, bool last) {
   if (known.has_value()) {
     TM_ASSIGN_OR_RETURN(current, IsCurrent(**reader, *known));
   }
+  if (!current && recovered != nullptr && recovered->segment.header.number == number)
+    return Replace(*recovered);
   if (!current) return Rescan(number);
   ++report.segments_current;
   commit_high_us = known->commit_high_us;
@@ -90,10 +94,14 @@ Status Healer::Rescan(uint64_t number) {
   const std::string path = archive.SegmentPath(source, number);
   TM_ASSIGN_OR_RETURN(const SegmentContents contents,
                       ScanSegment(archive.files(), path, source, commit_high_us));
-  TM_RETURN_IF_ERROR(index.DropSegment(source, number));
-  TM_RETURN_IF_ERROR(index.Apply(contents));
   ++report.segments_scanned;
   report.raw_bytes_scanned += contents.segment.raw_bytes;
+  return Replace(contents);
+}
+
+Status Healer::Replace(const SegmentContents& contents) {
+  TM_RETURN_IF_ERROR(index.DropSegment(source, contents.segment.header.number));
+  TM_RETURN_IF_ERROR(index.Apply(contents));
   commit_high_us = contents.segment.commit_high_us;
   return OkStatus();
 }
@@ -134,9 +142,10 @@ Result<bool> Healer::HasFrames(const SegmentRecord& known, const std::vector<Fra
 }  // namespace
 
 Result<HealReport> HealIndex(Index& index, ArchiveDirectory& archive, const std::string& source,
-                             const Progress& progress) {
+                             const Progress& progress, const SegmentContents* recovered) {
   HealReport report;
   Healer healer{index, archive, source, progress, report};
+  healer.recovered = recovered;
   TM_RETURN_IF_ERROR(healer.Heal());
   return report;
 }

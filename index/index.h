@@ -109,9 +109,11 @@ struct HealReport {
 
 // Brings the index of one source up to its segments: rescans those it lacks or knows less of than
 // is on disk (sealed segments are compared by their footers without reading them whole), and drops
-// records of segments that are gone.
+// records of segments that are gone. `recovered`: what recovery has just read of one of them, which
+// is then not read again; may be nullptr.
 Result<HealReport> HealIndex(Index& index, ArchiveDirectory& archive, const std::string& source,
-                             const std::function<void(const HealReport&)>& progress);
+                             const std::function<void(const HealReport&)>& progress,
+                             const SegmentContents* recovered = nullptr);
 // Makes the whole index anew beside the old one and swaps it in. The caller holds the archive's
 // lock.
 Result<HealReport> RebuildIndex(ArchiveDirectory& archive,

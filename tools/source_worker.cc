@@ -12,9 +12,10 @@
 namespace tidemark {
 namespace {
 
-Status Heal(Index& index, ArchiveDirectory& archive, const std::string& source) {
+Status Heal(Index& index, ArchiveDirectory& archive, const std::string& source,
+            const std::optional<SegmentContents>& recovered) {
   TM_ASSIGN_OR_RETURN(HealReport report,
-                      HealIndex(index, archive, source, [](const HealReport&) {}));
+                      HealIndex(index, archive, source, {}, recovered ? &*recovered : nullptr));
   if (!report.segments_lost.empty())
     spdlog::warn("[{}] {} segment file(s) that the index knew are gone, and with them {}", source,
                  report.segments_lost.size(), report.gtids_lost.ToString());
@@ -82,7 +83,8 @@ Status SourceWorker::Begin(std::shared_ptr<SourceArchiver>* archiver) {
         surroundings_.archive, std::make_unique<FailoverSource>(config_.connection, config_.hosts),
         SystemClock(), surroundings_.listener, config_.archiver);
   Status status = (*archiver)->Prepare();
-  if (status.ok()) status = Heal(surroundings_.index, surroundings_.archive, name());
+  if (status.ok())
+    status = Heal(surroundings_.index, surroundings_.archive, name(), (*archiver)->TakeRecovered());
   {
     std::lock_guard lock(mutex_);
     begin_error_ = status;

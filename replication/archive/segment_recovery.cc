@@ -7,7 +7,6 @@
 #include "replication/archive/segment_reader.h"
 #include "replication/archive/segment_scan.h"
 #include "replication/archive/zstd_frame.h"
-#include "replication/event/stream_scanner.h"
 
 namespace tidemark {
 namespace {
@@ -24,55 +23,69 @@ struct Cut {
   uint32_t frame_checksum = 0;  // of the frame's content up to here, as zstd stores it
 };
 
-class CutSearch {
+// Reads an unsealed segment once, from the first frame to where it stops making sense.
+class TailSearch {
  public:
-  CutSearch(File& file, const SegmentReader& reader)
+  TailSearch(File& file, const SegmentReader& reader, int64_t commit_high_us)
       : file_(file),
         path_(reader.path()),
-        header_(reader.header()),
         begin_(reader.frames_begin()),
-        scanner_(ScannerOptions{.count_rows = false, .expect_magic = true}) {
+        scan_(reader.header(), path_, begin_, commit_high_us) {
     cut_.stored_end = begin_;
   }
 
   Result<Cut> Run(uint64_t file_size) {
-    const Status walked = WalkFrames(
-        file_, path_, begin_, file_size, /*may_be_torn=*/true,
-        {.on_block = [this](const FrameReader::Block& block,
-                            uint64_t stored_end) { return OnBlock(block, stored_end); },
-         .on_frame_end = [this](FramePlace, uint64_t,
-                                uint64_t stored_end) { return OnFrameEnd(stored_end); }});
+    const Status walked = Walk(begin_, file_size, /*may_be_torn=*/true);
     if (!walked.ok() && walked.code() != Code::kTruncated) return walked;
     // The frame came to its last block, but its checksum is missing or does not hold. With event
     // checksums every byte up to the cut is known to be good; without them nothing vouches for this
     // frame.
-    if (cut_.block_was_last && !cut_.frame_ended && scanner_.checksum() == ChecksumAlgorithm::kOff)
+    if (cut_.block_was_last && !cut_.frame_ended && scan_.checksum() == ChecksumAlgorithm::kOff)
       return Status(Code::kCorruption,
                     walked.message() + ", and its events carry no checksums to tell good from bad",
                     "set binlog_checksum=CRC32 on the source");
     return cut_;
   }
 
+  // What the file holds now that it has been cut and its last frame ended: that one is read again.
+  Result<ScannedFrames> Rescan(const std::string& source_name) {
+    TM_ASSIGN_OR_RETURN(const uint64_t file_size, file_.Size());
+    const FramePlace place = scan_.GoBack();
+    TM_RETURN_IF_ERROR(Walk(place.stored_offset, file_size, /*may_be_torn=*/false));
+    ScannedFrames scanned = scan_.Finish(source_name, true);
+    if (scanned.whole && scanned.frames_end == file_size) return scanned;
+    return Status(Code::kCorruption,
+                  path_ + " is not whole after it was cut back: it changes under our hands",
+                  "make sure that nothing else writes to the archive");
+  }
+
  private:
-  Status OnBlock(const FrameReader::Block& block, uint64_t stored_end) {
-    raw_bytes_ += block.raw.size();
+  Status Walk(uint64_t begin, uint64_t end, bool may_be_torn) {
+    return WalkFrames(
+        file_, path_, begin, end, may_be_torn,
+        {.on_block =
+             [this](const FrameReader::Block& block, uint64_t stored_end) {
+               OnBlock(block, stored_end);
+               return OkStatus();
+             },
+         .on_frame_end = [this](FramePlace, uint64_t,
+                                uint64_t stored_end) { return OnFrameEnd(stored_end); }});
+  }
+
+  void OnBlock(const FrameReader::Block& block, uint64_t stored_end) {
     frame_content_.Update(block.raw);
-    if (!scan_error_.ok()) return OkStatus();
-    Status fed = scanner_.FeedBytes(
-        block.raw, [this](const ScannedEvent& event) { return CheckEventPlace(header_, event); });
-    if (!fed.ok()) scan_error_ = std::move(fed).WithContext(path_);
-    if (!scan_error_.ok() || scanner_.in_event() || scanner_.in_transaction()) return OkStatus();
-    cut_ = {.raw_end = raw_bytes_,
+    scan_.OnBlock(block.raw, stored_end);
+    if (!scan_.between_transactions()) return;
+    cut_ = {.raw_end = scan_.raw_bytes(),
             .stored_end = stored_end,
             .frame_ended = false,
             .block_was_last = block.last,
             .frame_checksum = static_cast<uint32_t>(frame_content_.Digest())};
-    return OkStatus();
   }
 
   Status OnFrameEnd(uint64_t stored_end) {
-    TM_RETURN_IF_ERROR(scan_error_);  // the frame's checksum holds: this is no torn write
-    if (cut_.raw_end == raw_bytes_ && cut_.block_was_last) {
+    TM_RETURN_IF_ERROR(scan_.OnFrameEnd(stored_end));
+    if (cut_.raw_end == scan_.raw_bytes() && cut_.block_was_last) {
       cut_.stored_end = stored_end;
       cut_.frame_ended = true;
     }
@@ -82,12 +95,9 @@ class CutSearch {
 
   File& file_;
   const std::string path_;
-  const SegmentHeader& header_;
   const uint64_t begin_;
-  StreamScanner scanner_;
+  FrameScan scan_;
   Xxh64 frame_content_;
-  Status scan_error_;
-  uint64_t raw_bytes_ = 0;
   Cut cut_;
 };
 
@@ -103,14 +113,8 @@ Status CutAndClose(File& file, uint64_t file_size, const Cut& cut) {
   return file.DataSync();
 }
 
-Result<SegmentContents> Seal(FileSystem& files, Clock& clock, File& file, const std::string& path,
-                             const std::string& source_name, int64_t commit_high_us) {
-  TM_ASSIGN_OR_RETURN(auto reader, SegmentReader::Open(files, path));
-  TM_ASSIGN_OR_RETURN(ScannedFrames scanned, ScanFrames(*reader, source_name, commit_high_us));
-  if (!scanned.whole)
-    return Status(Code::kCorruption,
-                  path + " is not whole after it was cut back: it changes under our hands",
-                  "make sure that nothing else writes to the archive");
+Result<SegmentContents> Seal(Clock& clock, File& file, const std::string& path,
+                             ScannedFrames scanned) {
   SegmentFooter& footer = scanned.footer;
   TM_ASSIGN_OR_RETURN(footer.stored_xxh64, HashStored(file, path, footer.stored_bytes));
   footer.reason = SealReason::kRecovery;
@@ -177,7 +181,8 @@ Result<RecoveredSegment> RecoverSegment(FileSystem& files, Clock& clock, const s
     TM_ASSIGN_OR_RETURN(recovered.contents, ScanSegment(files, path, source_name, commit_high_us));
     return recovered;
   }
-  TM_ASSIGN_OR_RETURN(Cut cut, CutSearch(*file, reader).Run(file_size));
+  TailSearch search(*file, reader, commit_high_us);
+  TM_ASSIGN_OR_RETURN(Cut cut, search.Run(file_size));
   if (cut.raw_end < durable_raw_bytes)
     return Status(
         Code::kCorruption,
@@ -188,8 +193,8 @@ Result<RecoveredSegment> RecoverSegment(FileSystem& files, Clock& clock, const s
   if (cut.raw_end <= own_bytes) return RemoveEmpty(files, path, file_size);
   recovered.cut_bytes = file_size - cut.stored_end;
   TM_RETURN_IF_ERROR(CutAndClose(*file, file_size, cut));
-  TM_ASSIGN_OR_RETURN(recovered.contents,
-                      Seal(files, clock, *file, path, source_name, commit_high_us));
+  TM_ASSIGN_OR_RETURN(ScannedFrames scanned, search.Rescan(source_name));
+  TM_ASSIGN_OR_RETURN(recovered.contents, Seal(clock, *file, path, std::move(scanned)));
   return recovered;
 }
 

@@ -1,9 +1,9 @@
 #include "replication/archive/segment_scan.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
-#include "replication/archive/segment_catalog.h"
 #include "replication/archive/segment_recovery.h"
 #include "replication/event/control_events.h"
 
@@ -12,83 +12,109 @@ namespace {
 
 constexpr size_t kHashReadBytes = 256 * 1024;
 
-class FrameScan {
- public:
-  FrameScan(SegmentReader& reader, int64_t commit_high_us)
-      : reader_(reader),
-        scanner_(ScannerOptions{.expect_magic = true}),
-        catalog_(reader.header(), commit_high_us) {
-    places_.push_back({.raw_offset = 0, .stored_offset = reader.frames_begin()});
-  }
+}  // namespace
 
-  Result<ScannedFrames> Run(const std::string& source_name) {
-    Status walked = reader_.Walk({
-        .on_block = [this](Bytes raw, uint64_t stored_end) { return OnBlock(raw, stored_end); },
-        .on_frame_end = [this](FramePlace, uint64_t raw_end,
-                               uint64_t stored_end) { return OnFrameEnd(raw_end, stored_end); },
-    });
-    if (!walked.ok() && walked.code() != Code::kTruncated) return walked;
-    if (reader_.sealed()) TM_RETURN_IF_ERROR(scan_error_);
-    return Finish(source_name, walked.ok());
-  }
+FrameScan::FrameScan(SegmentHeader header, std::string path, uint64_t frames_begin,
+                     int64_t commit_high_us)
+    : header_(std::move(header)),
+      path_(std::move(path)),
+      scanner_(ScannerOptions{.expect_magic = true}),
+      catalog_(header_, commit_high_us),
+      places_{{.raw_offset = 0, .stored_offset = frames_begin}},
+      checkpoint_{.catalog = catalog_, .next_frame = places_.front(), .checksum = {}, .places = 1} {
+}
 
- private:
-  Status OnBlock(Bytes raw, uint64_t stored_end) {
-    raw_bytes_ += raw.size();
-    sha256_.Update(raw);
-    if (!scan_error_.ok()) return OkStatus();
-    const uint64_t whole_before = catalog_.whole_until();
-    Status fed = scanner_.FeedBytes(raw, [this](const ScannedEvent& event) {
-      TM_RETURN_IF_ERROR(CheckEventPlace(reader_.header(), event));
-      catalog_.OnEvent(event);
-      return OkStatus();
-    });
-    // In the last, unfinished frame this is the tail; whether it is the last frame is not known
-    // yet.
-    if (!fed.ok()) scan_error_ = std::move(fed).WithContext(reader_.path());
-    if (catalog_.whole_until() > whole_before) whole_stored_ = stored_end;
+void FrameScan::OnBlock(Bytes raw, uint64_t stored_end) {
+  raw_bytes_ += raw.size();
+  sha256_.Update(raw);
+  if (!tail_error_.ok()) return;
+  const uint64_t whole_before = catalog_.whole_until();
+  Status fed = scanner_.FeedBytes(raw, [this](const ScannedEvent& event) {
+    TM_RETURN_IF_ERROR(CheckEventPlace(header_, event));
+    catalog_.OnEvent(event);
     return OkStatus();
-  }
+  });
+  if (!fed.ok()) tail_error_ = std::move(fed).WithContext(path_);
+  if (catalog_.whole_until() > whole_before) whole_stored_ = stored_end;
+}
 
-  Status OnFrameEnd(uint64_t raw_end, uint64_t stored_end) {
-    TM_RETURN_IF_ERROR(scan_error_);  // the frame's own checksum holds: it was written so
-    if (scanner_.in_event())
-      return Status(Code::kCorruption, reader_.path() + ": the frame that ends at stored offset " +
-                                           std::to_string(stored_end) + " ends inside an event");
-    catalog_.EndFrame(raw_end);
-    places_.push_back({.raw_offset = raw_end, .stored_offset = stored_end});
-    if (catalog_.whole_until() == raw_end) whole_stored_ = stored_end;
-    return OkStatus();
-  }
+Status FrameScan::OnFrameEnd(uint64_t stored_end) {
+  TM_RETURN_IF_ERROR(tail_error_);  // the frame's own checksum holds: it was written so
+  if (scanner_.in_event())
+    return Status(Code::kCorruption, path_ + ": the frame that ends at stored offset " +
+                                         std::to_string(stored_end) + " ends inside an event");
+  catalog_.EndFrame(raw_bytes_);
+  places_.push_back({.raw_offset = raw_bytes_, .stored_offset = stored_end});
+  if (catalog_.whole_until() == raw_bytes_) whole_stored_ = stored_end;
+  if (!between_transactions()) return OkStatus();
+  TakeRecords();
+  sha256_.Mark();
+  checkpoint_ = {.catalog = catalog_,
+                 .next_frame = places_.back(),
+                 .checksum = scanner_.checksum(),
+                 .places = places_.size(),
+                 .frames = contents_.frames.size(),
+                 .ddl = contents_.ddl.size(),
+                 .oversize = contents_.oversize.size()};
+  return OkStatus();
+}
 
-  Result<ScannedFrames> Finish(const std::string& source_name, bool at_frame_end) {
-    ScannedFrames scanned;
-    scanned.whole =
-        at_frame_end && scan_error_.ok() && !catalog_.in_transaction() && !scanner_.in_event();
-    scanned.frames_end = places_.back().stored_offset;
-    scanned.contents = catalog_.TakeBatch();
-    scanned.contents.source = source_name;
-    scanned.contents.segment.stored_bytes = whole_stored_;
-    for (FrameRecord& record : scanned.contents.frames)
-      record.place.stored_offset = places_[record.frame].stored_offset;
-    scanned.footer = catalog_.FooterSoFar();
-    if (scanned.whole) scanned.footer.raw_bytes = raw_bytes_;
-    scanned.footer.stored_bytes = scanned.frames_end;
-    scanned.footer.raw_sha256 = sha256_.Finish();
-    places_.pop_back();
-    scanned.footer.frames = std::move(places_);
-    return scanned;
-  }
+bool FrameScan::between_transactions() const {
+  return tail_error_.ok() && !scanner_.in_event() && !scanner_.in_transaction();
+}
 
-  SegmentReader& reader_;
-  StreamScanner scanner_;
-  SegmentCatalog catalog_;
-  Sha256 sha256_;
-  Status scan_error_;
-  std::vector<FramePlace> places_;  // of the frames, and of the one that would come next
-  uint64_t raw_bytes_ = 0;
-  uint64_t whole_stored_ = 0;
-};
+// Those of frames that have ended are final between transactions: a transaction belongs to the
+// frame in which it begins.
+void FrameScan::TakeRecords() {
+  DurableBatch batch = catalog_.TakeBatch();
+  contents_.segment = std::move(batch.segment);
+  const auto append = [](auto& to, auto& from) {
+    std::move(from.begin(), from.end(), std::back_inserter(to));
+  };
+  append(contents_.frames, batch.frames);
+  append(contents_.ddl, batch.ddl);
+  append(contents_.oversize, batch.oversize);
+}
+
+FramePlace FrameScan::GoBack() {
+  const FramePlace& place = checkpoint_.next_frame;
+  ScannerOptions options{.start_offset = place.raw_offset};
+  options.expect_magic = !checkpoint_.checksum.has_value();
+  options.checksum_known = checkpoint_.checksum.has_value();
+  options.checksum = checkpoint_.checksum.value_or(options.checksum);
+  scanner_ = StreamScanner(options);
+  catalog_ = checkpoint_.catalog;
+  sha256_.GoBack();
+  tail_error_ = OkStatus();
+  contents_.frames.resize(checkpoint_.frames);
+  contents_.ddl.resize(checkpoint_.ddl);
+  contents_.oversize.resize(checkpoint_.oversize);
+  places_.resize(checkpoint_.places);
+  raw_bytes_ = place.raw_offset;
+  whole_stored_ = checkpoint_.checksum.has_value() ? place.stored_offset : 0;
+  return place;
+}
+
+ScannedFrames FrameScan::Finish(const std::string& source_name, bool at_frame_end) {
+  ScannedFrames scanned;
+  scanned.whole = at_frame_end && between_transactions();
+  scanned.frames_end = places_.back().stored_offset;
+  TakeRecords();
+  scanned.contents = std::move(contents_);
+  scanned.contents.source = source_name;
+  scanned.contents.segment.stored_bytes = whole_stored_;
+  for (FrameRecord& record : scanned.contents.frames)
+    record.place.stored_offset = places_[record.frame].stored_offset;
+  scanned.footer = catalog_.FooterSoFar();
+  if (scanned.whole) scanned.footer.raw_bytes = raw_bytes_;
+  scanned.footer.stored_bytes = scanned.frames_end;
+  scanned.footer.raw_sha256 = sha256_.Finish();
+  places_.pop_back();
+  scanned.footer.frames = std::move(places_);
+  return scanned;
+}
+
+namespace {
 
 Status Differs(const SegmentReader& reader, const char* what) {
   return Status(Code::kCorruption,
@@ -135,7 +161,19 @@ Status CheckNoDamagedFooter(FileSystem& files, const std::string& path, uint64_t
 
 Result<ScannedFrames> ScanFrames(SegmentReader& reader, const std::string& source_name,
                                  int64_t commit_high_us) {
-  return FrameScan(reader, commit_high_us).Run(source_name);
+  FrameScan scan(reader.header(), reader.path(), reader.frames_begin(), commit_high_us);
+  const Status walked = reader.Walk({
+      .on_block =
+          [&](Bytes raw, uint64_t stored_end) {
+            scan.OnBlock(raw, stored_end);
+            return OkStatus();
+          },
+      .on_frame_end = [&](FramePlace, uint64_t,
+                          uint64_t stored_end) { return scan.OnFrameEnd(stored_end); },
+  });
+  if (!walked.ok() && walked.code() != Code::kTruncated) return walked;
+  if (reader.sealed()) TM_RETURN_IF_ERROR(scan.tail_error());
+  return scan.Finish(source_name, walked.ok());
 }
 
 Status CheckEventPlace(const SegmentHeader& header, const ScannedEvent& event) {

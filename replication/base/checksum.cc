@@ -36,6 +36,12 @@ Sha256Digest Sha256::Finish() {
   return digest;
 }
 
+Sha256 Sha256::Copy() const {
+  Sha256 copy;
+  TM_CHECK(EVP_MD_CTX_copy_ex(copy.state_->context, state_->context) == 1);
+  return copy;
+}
+
 struct Xxh64::State {
   XXH64_state_t* state = XXH64_createState();
   ~State() { XXH64_freeState(state); }

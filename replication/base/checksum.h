@@ -27,6 +27,7 @@ class Sha256 {
 
   void Update(Bytes bytes);
   Sha256Digest Finish();  // the object may not be updated afterwards
+  Sha256 Copy() const;    // of what was given so far; each goes on alone
 
  private:
   struct State;

@@ -63,6 +63,7 @@ Status SourceArchiver::Prepare() {
     spdlog::info("[{}] recovered segment {}: {} transactions kept, {} unacknowledged bytes cut",
                  options_.source, recovery.sealed->segment.header.number,
                  recovery.sealed->segment.transactions, recovery.cut_bytes);
+  recovered_ = std::move(recovery.sealed);
   announcer_.StartBehind(recovery.resume.next_segment - 1, recovery.resume.commit_high_us);
   session_.emplace(options_.source, std::move(recovery.resume), options_.limits);
   return OkStatus();

@@ -14,6 +14,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 
 #include "replication/archive/archive_directory.h"
 #include "replication/base/clock.h"
@@ -83,6 +84,8 @@ class SourceArchiver {
   // (the caller heals the index afterwards). Before Run; if it or the healing fails, again on the
   // same object, which remembers what a failed fdatasync has made doubtful.
   Status Prepare();
+  // What Prepare has read of a segment that it had to recover, for the index; once.
+  std::optional<SegmentContents> TakeRecovered() { return std::exchange(recovered_, {}); }
   // Until Stop: returns OK after everything is durable and the open segment sealed. Errors are
   // logged and retried; an error is returned only if the final sealing fails.
   Status Run();
@@ -126,6 +129,7 @@ class SourceArchiver {
   Announcer announcer_;
   const ArchiverOptions options_;
   SourceIdentity identity_;
+  std::optional<SegmentContents> recovered_;
 
   std::optional<Session> session_;
   std::unique_ptr<Pipeline> pipeline_;

@@ -251,7 +251,10 @@ Status Run::Begin(ArchiveDirectory& archive, std::unique_ptr<FileLock>* lock) {
         clock_, publisher_, archiver_options_);
   TM_RETURN_IF_ERROR(archiver_->Prepare());
   Index& index = real_index_ != nullptr ? *real_index_->index() : model_index_;
-  TM_ASSIGN_OR_RETURN(const HealReport report, HealIndex(index, archive, kSource, {}));
+  const std::optional<SegmentContents> recovered = archiver_->TakeRecovered();
+  TM_ASSIGN_OR_RETURN(
+      const HealReport report,
+      HealIndex(index, archive, kSource, {}, recovered.has_value() ? &*recovered : nullptr));
   if (dead_) return Status(Code::kIo, "the process is gone");
   if (!report.gtids_lost.empty())
     Violated({"published survives",

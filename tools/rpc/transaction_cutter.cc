@@ -48,7 +48,7 @@ Status TransactionCutter::OnEvent(const ScannedEvent& event) {
     GtidEvent gtid;
     if (!ParseGtidEvent(event.header.type, EventBody(event.head, event.checksum), &gtid))
       return Status(Code::kCorruption, "a Gtid event cannot be read");
-    open_.emplace();
+    open_ = Open{};
     open_->begin = event.offset;
     open_->head.set_gtid(gtid.gtid.ToString());
     open_->head.set_commit_time_us(gtid.immediate_commit_us);

@@ -89,6 +89,20 @@ class IndexHeal : public ::testing::Test {
   std::string ingested_;
 };
 
+TEST_F(IndexHeal, WhatRecoveryHasReadIsNotReadAgain) {
+  BuildArchive();
+  {
+    const auto index = Must(Index::OpenForWriting(archive_.IndexPath()));
+    const int64_t high = Must(index->Segment("db1", 2))->commit_high_us;
+    const SegmentContents third = Must(ScanSegment(PosixFileSystem(), Segment(3), "db1", high));
+    ASSERT_TRUE(index->DropSegment("db1", 3).ok());
+    const HealReport report = Must(HealIndex(*index, archive_, "db1", nullptr, &third));
+    EXPECT_EQ(report.segments_scanned, 0u);
+    EXPECT_EQ(report.segments_current, 3u);
+  }
+  EXPECT_EQ(DumpOnDisk(), ingested_);
+}
+
 TEST_F(IndexHeal, ARebuildMakesRecordForRecordWhatIngestMade) {
   BuildArchive();
   ASSERT_EQ(open_segment_, 4u);
