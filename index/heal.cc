@@ -7,6 +7,7 @@
 #include "index/index.h"
 #include "index/value_codec.h"
 #include "replication/archive/segment_reader.h"
+#include "replication/base/failpoint.h"
 
 namespace tidemark {
 namespace {
@@ -22,11 +23,12 @@ struct Healer {
   const std::function<bool()>* give_up = nullptr;
   const SegmentContents* recovered = nullptr;
   int64_t commit_high_us = 0;  // of the archive before the segment in hand
+  std::vector<SourceFork> forks = {};
 
   Status Heal();
-  Status HealSegment(uint64_t number, bool last);
-  Status Rescan(uint64_t number);
-  Status Replace(const SegmentContents& contents);
+  Status HealSegment(uint64_t number, uint64_t next);
+  Result<SegmentContents> Rescan(uint64_t number);
+  Status Replace(const SegmentReader& reader, const SegmentContents& contents, uint64_t next);
   Result<bool> IsCurrent(const SegmentReader& reader, const SegmentRecord& known);
   Result<bool> HasFrames(const SegmentRecord& known, const std::vector<FramePlace>& frames);
   Status DropMissing(const std::vector<uint64_t>& numbers);
@@ -35,8 +37,9 @@ struct Healer {
 Status Healer::Heal() {
   TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> numbers, archive.Segments(source));
   TM_RETURN_IF_ERROR(DropMissing(numbers));
-  for (const uint64_t number : numbers) {
-    TM_RETURN_IF_ERROR(HealSegment(number, number == numbers.back()));
+  forks = archive.ForksOf(source);
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    TM_RETURN_IF_ERROR(HealSegment(numbers[i], i + 1 < numbers.size() ? numbers[i + 1] : 0));
     if (progress) progress(report);
     if (give_up != nullptr && *give_up && (*give_up)())
       return Status(Code::kInterrupted, "interrupted while reading segments for the index");
@@ -61,45 +64,56 @@ Status Healer::DropMissing(const std::vector<uint64_t>& numbers) {
   return OkStatus();
 }
 
-Status Healer::HealSegment(uint64_t number, bool last) {
+// `next`: the number of the segment behind it; 0: it is the last one.
+Status Healer::HealSegment(uint64_t number, uint64_t next) {
   const std::string path = archive.SegmentPath(source, number);
   auto reader = SegmentReader::Open(archive.files(), path);
-  if (!reader.has_value() && reader.error().code() == Code::kTruncated && last) {
+  if (!reader.has_value() && reader.error().code() == Code::kTruncated && next == 0) {
     // Its creation was interrupted before the header was whole: recovery deletes such a file, it
     // holds nothing.
     return index.DropSegment(source, number);
   }
   if (!reader.has_value()) return reader.error();
   const SegmentHeader& header = (*reader)->header();
-  if (header.number != number || header.source_name != source) {
-    return {Code::kCorruption,
-            "segment " + path + " says it is segment " + std::to_string(header.number) +
-                " of source '" + header.source_name + "'",
-            "it was renamed or copied here by hand: put the right file in its place"};
-  }
+  TM_RETURN_IF_ERROR(CheckSegmentIsOf(source, forks, number, path, header));
   TM_ASSIGN_OR_RETURN(const auto known, index.Segment(source, number));
   bool current = false;
   if (known.has_value()) {
     TM_ASSIGN_OR_RETURN(current, IsCurrent(**reader, *known));
   }
   if (!current && recovered != nullptr && recovered->segment.header.number == number)
-    return Replace(*recovered);
-  if (!current) return Rescan(number);
+    return Replace(**reader, *recovered, next);
+  if (!current) {
+    TM_ASSIGN_OR_RETURN(const SegmentContents contents, Rescan(number));
+    return Replace(**reader, contents, next);
+  }
   ++report.segments_current;
   commit_high_us = known->commit_high_us;
   return OkStatus();
 }
 
-Status Healer::Rescan(uint64_t number) {
+Result<SegmentContents> Healer::Rescan(uint64_t number) {
   const std::string path = archive.SegmentPath(source, number);
-  TM_ASSIGN_OR_RETURN(const SegmentContents contents,
+  TM_ASSIGN_OR_RETURN(SegmentContents contents,
                       ScanSegment(archive.files(), path, source, commit_high_us));
   ++report.segments_scanned;
   report.raw_bytes_scanned += contents.segment.raw_bytes;
-  return Replace(contents);
+  return contents;
 }
 
-Status Healer::Replace(const SegmentContents& contents) {
+// What was imported in front of a segment may be later than that segment's beginning: then all that
+// its records say of the highest commit time so far is too low, and it is scanned anew, and so on.
+// Forgotten before the one in front is known, so that a crash between leaves it to be scanned.
+Status Healer::Replace(const SegmentReader& reader, const SegmentContents& contents,
+                       uint64_t next) {
+  const int64_t high_us = contents.segment.commit_high_us;
+  const bool raised =
+      reader.header().imported || (reader.sealed() && high_us > reader.footer().commit_high_us);
+  if (raised && next != 0) {
+    TM_ASSIGN_OR_RETURN(const auto behind, index.Segment(source, next));
+    if (behind && behind->first_commit_us < high_us)
+      TM_RETURN_IF_ERROR(index.DropSegment(source, next));
+  }
   TM_RETURN_IF_ERROR(index.DropSegment(source, contents.segment.header.number));
   TM_RETURN_IF_ERROR(index.Apply(contents));
   commit_high_us = contents.segment.commit_high_us;
@@ -122,7 +136,7 @@ Result<bool> Healer::IsCurrent(const SegmentReader& reader, const SegmentRecord&
   sealed.gtids = footer.gtids;
   sealed.first_commit_us = footer.first_commit_us;
   sealed.last_commit_us = footer.last_commit_us;
-  sealed.commit_high_us = footer.commit_high_us;
+  sealed.commit_high_us = std::max(footer.commit_high_us, commit_high_us);
   sealed.reason = footer.reason;
   sealed.ends_source_file = footer.ends_source_file;
   if (EncodeExtentValue(sealed) != EncodeExtentValue(known)) return false;

@@ -114,6 +114,10 @@ struct HealReport {
 Result<HealReport> HealIndex(Index& index, ArchiveDirectory& archive, const std::string& source,
                              const std::function<void(const HealReport&)>& progress,
                              const SegmentContents* recovered = nullptr);
+// Gives `to` what the index knows of a sealed segment of `from` that both have: the same records
+// that reading it again would give. Nothing happens if it knows none.
+Status CopySegmentRecords(Index& index, const std::string& from, const std::string& to,
+                          uint64_t segment);
 // Makes the whole index anew beside the old one and swaps it in. The caller holds the archive's
 // lock.
 Result<HealReport> RebuildIndex(ArchiveDirectory& archive,

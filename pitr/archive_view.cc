@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "replication/archive/gap_room.h"
+
 namespace tidemark {
 namespace {
 
@@ -14,9 +16,13 @@ constexpr size_t kUnpublishedSegmentsMax = 1;
 // daemon that rotates between our two looks gives the same picture.
 constexpr int kOpenAttemptsMax = 3;
 
-std::string Join(const std::vector<std::string>& names) {
+std::string Join(const ArchiveDirectory& archive, const std::vector<std::string>& names) {
   std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  for (const std::string& name : names) {
+    text += (text.empty() ? "" : ", ") + name;
+    const std::vector<SourceFork> forks = archive.ForksOf(name);
+    if (!forks.empty()) text += " (continues " + forks.back().parent + ")";
+  }
   return text;
 }
 
@@ -25,18 +31,19 @@ Result<std::string> ChooseSource(const ArchiveDirectory& archive, const std::str
   if (!wanted.empty()) {
     TM_RETURN_IF_ERROR(ArchiveDirectory::CheckSourceName(wanted));
     if (std::find(sources.begin(), sources.end(), wanted) != sources.end()) return wanted;
-    return Status(
-        Code::kNotFound, "archive " + archive.root() + " has no source '" + wanted + "'",
-        sources.empty() ? "nothing is archived there yet" : "its sources are: " + Join(sources));
+    return Status(Code::kNotFound, "archive " + archive.root() + " has no source '" + wanted + "'",
+                  sources.empty() ? "nothing is archived there yet"
+                                  : "its sources are: " + Join(archive, sources));
   }
   if (sources.size() == 1) return sources.front();
   if (sources.empty()) {
     return Status(Code::kNotFound, "archive " + archive.root() + " has no source yet",
                   "start tidemarkd with a source configured, or point --archive elsewhere");
   }
-  return Status(Code::kUsage,
-                "archive " + archive.root() + " has more than one source: " + Join(sources),
-                "choose one with --source NAME");
+  return Status(
+      Code::kUsage,
+      "archive " + archive.root() + " has more than one source: " + Join(archive, sources),
+      "choose one with --source NAME");
 }
 
 // 0 if the name is none of a segment.
@@ -81,7 +88,8 @@ ArchiveView::ArchiveView(ArchiveDirectory archive, std::unique_ptr<Index> owned,
     : archive_(std::move(archive)),
       owned_(std::move(owned)),
       index_(index),
-      source_(std::move(source)) {}
+      source_(std::move(source)),
+      forks_(archive_.ForksOf(source_)) {}
 
 Result<std::unique_ptr<ArchiveView>> ArchiveView::Open(FileSystem& files, const std::string& root,
                                                        const std::string& source, OpenCheck check) {
@@ -193,11 +201,10 @@ const SegmentRecord* ArchiveView::segment(uint64_t number) const {
 Coverage ArchiveView::ComputeCoverage() const {
   Coverage coverage;
   for (const SegmentRecord& segment : segments_) coverage.archived.Add(segment.gtids);
-  for (const SegmentRecord& segment : segments_) {
-    GapRecord gap = segment.header.gap;
-    gap.missing.Subtract(coverage.archived);
-    if (!gap.missing.empty()) coverage.gaps.push_back(std::move(gap));
-  }
+  std::vector<GapRecord> recorded;
+  for (const SegmentRecord& segment : segments_)
+    if (!segment.header.gap.missing.empty()) recorded.push_back(segment.header.gap);
+  coverage.gaps = RemainingGaps(std::move(recorded), coverage.archived);
   if (segments_.empty()) return coverage;
   coverage.before = segments_.front().header.previous;
   coverage.end = coverage.before.Union(coverage.archived);

@@ -48,6 +48,8 @@ class ArchiveView {
   const ArchiveDirectory& archive() const { return archive_; }
   Index& index() { return index_; }
   const std::string& source() const { return source_; }
+  // What it continues, as ArchiveDirectory::ForksOf.
+  const std::vector<SourceFork>& forks() const { return forks_; }
   const std::vector<SegmentRecord>& segments() const {
     return segments_;
   }                                                     // as the index knows them, ascending
@@ -70,6 +72,7 @@ class ArchiveView {
   std::unique_ptr<Index> owned_;  // nullptr: somebody else's
   Index& index_;
   std::string source_;
+  std::vector<SourceFork> forks_;
   std::vector<SegmentRecord> segments_;
 };
 

@@ -187,9 +187,24 @@ Json ToJson(const Surgery& surgery) {
           {"description", DescribeSurgery(surgery)}};
 }
 
+Json ToJson(const LineageFork& fork) {
+  Json json = {{"source", fork.source}, {"continues", fork.fork.parent}};
+  AddTime(&json, "since", fork.fork.at_us);
+  json["behind"] = fork.fork.set.ToString();
+  json["lost"] = fork.fork.lost.ToString();
+  json["segment"] = fork.fork.segment;
+  return json;
+}
+
+Json ToJson(const Lineage& lineage) {
+  return {{"continues", ArrayOf(lineage.continues)},
+          {"continued_by", ArrayOf(lineage.continued_by)}};
+}
+
 Json ToJson(const Plan& plan) {
   Json json;
   json["source"] = plan.source;
+  json["lineage"] = ToJson(plan.lineage);
   json["target"] = ToJson(plan.target);
   json["base"] = plan.base.ToString();
   json["boundary"] = ToJson(plan.boundary);

@@ -27,6 +27,8 @@ Json ToJson(const Coverage& coverage);
 Json ToJson(const SegmentRecord& segment);
 Json ToJson(const PlannedSegment& segment);
 Json ToJson(const Surgery& surgery);
+Json ToJson(const LineageFork& fork);
+Json ToJson(const Lineage& lineage);
 Json ToJson(const Plan& plan);
 Json ToJson(const VerifyFinding& finding);
 Json ToJson(const VerifyReport& report);

@@ -38,9 +38,10 @@ Result<ProvedPlan> LocalSource::MakePlan(const Target& target, const GtidSet& ba
                                          const Surgery& surgery, bool for_pipe) {
   TM_ASSIGN_OR_RETURN(const Boundary boundary, Resolve(target));
   ProvedPlan proved;
-  TM_ASSIGN_OR_RETURN(proved.plan,
-                      tidemark::MakePlan(source(), target, base, boundary, view_->ComputeCoverage(),
-                                         view_->segments(), surgery));
+  TM_ASSIGN_OR_RETURN(
+      proved.plan,
+      tidemark::MakePlan(source(), target, base, boundary, view_->ComputeCoverage(),
+                         view_->segments(), surgery, ReadLineage(view_->archive(), source())));
   if (for_pipe) TM_RETURN_IF_ERROR(CheckPipeCarries(*view_, proved.plan));
   TM_ASSIGN_OR_RETURN(proved.source_version, SourceVersion(*view_, proved.plan));
   TM_ASSIGN_OR_RETURN(proved.source_server_ids, ArchivedServerIds(*view_, proved.plan));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pitr/lineage.h"
+
 namespace tidemark {
 namespace {
 
@@ -204,6 +206,14 @@ Status Locator::WhyNotArchived(const Gtid& gtid) {
                   name + " lies in a gap of " + source + ": " + gap.reason + ", noticed " +
                       FormatTime(gap.noticed_us),
                   "the gap is " + gap.missing.ToString() + "; choose a target outside it");
+  }
+  for (const std::string& other : RelatedSources(view_.archive(), view_.source())) {
+    TM_ASSIGN_OR_RETURN(const auto frame, view_.index().FindGtid(other, gtid));
+    if (!frame) continue;
+    return Status(Code::kNotFound,
+                  name + " is not in the lineage of " + view_.source() + ", but in that of " +
+                      other + ", with which it shares only an earlier past",
+                  "--source " + other);
   }
   int64_t highest = HighestNumber(coverage.end, gtid.tsid);
   if (highest == 0) {

@@ -10,7 +10,22 @@ std::string CountedTransactions(const GtidSet& set) {
   return std::to_string(count) + (count == 1 ? " transaction" : " transactions");
 }
 
-Status BaseBeyondBoundary(const Target& target, const GtidSet& beyond) {
+// A base that holds what was given up where the source began.
+Status BaseOfAnotherLineage(const std::string& source, const SourceFork& fork,
+                            const GtidSet& given_up) {
+  return Status(Code::kUnreachableTarget,
+                "the base was taken from " + fork.parent + " behind the point where " + source +
+                    " leaves it: it holds " + CountedTransactions(given_up) + " that " + source +
+                    " never had: " + given_up.ToString(),
+                "use a base backup from before " + FormatTime(fork.at_us) +
+                    " that lacks them, or --source " + fork.parent);
+}
+
+Status BaseBeyondBoundary(const std::string& source, const Target& target, const GtidSet& beyond,
+                          const Lineage& lineage) {
+  for (const LineageFork& one : lineage.continues)
+    if (one.fork.lost.Intersects(beyond))
+      return BaseOfAnotherLineage(source, one.fork, one.fork.lost.Intersection(beyond));
   return Status(Code::kUnreachableTarget,
                 "the base holds " + CountedTransactions(beyond) + " beyond the target (" +
                     target.ToString() + "): " + beyond.ToString(),
@@ -53,8 +68,8 @@ Status MissingTransactions(const Target& target, const Coverage& coverage, const
     message += "; and before the archive's start, missing from the base too: " + early.ToString();
   }
   return Status(Code::kGap, std::move(message),
-                "use a base backup taken after the gap, or a target before it "
-                "(pitr timeline shows both)");
+                "use a base backup taken after the gap, or a target before it (pitr timeline shows "
+                "both); should the binlog files turn up, pitr import fills the gap");
 }
 
 // What can be given back from before the boundary: a transaction that came into the archive behind
@@ -114,7 +129,19 @@ Status CheckSurgeryIsOfPlan(const Surgery& surgery, const GtidSet& to_apply) {
   return OkStatus();
 }
 
+void AddLineageWarnings(Plan* plan) {
+  for (const LineageFork& one : plan->lineage.continued_by) {
+    const GtidSet beyond = plan->boundary.set.Minus(one.fork.set);
+    if (beyond.empty()) continue;
+    plan->warnings.push_back("the target is " + CountedTransactions(beyond) +
+                             " beyond the point where " + one.source + ", which continues " +
+                             plan->source + " since " + FormatTime(one.fork.at_us) +
+                             ", leaves it: a restore to here is not of that lineage");
+  }
+}
+
 void AddWarnings(Plan* plan) {
+  AddLineageWarnings(plan);
   const Boundary& boundary = plan->boundary;
   if (!boundary.clock_note.empty()) plan->warnings.push_back(boundary.clock_note);
   if (plan->target.kind == TargetKind::kTime && !boundary.last_included) {
@@ -139,9 +166,10 @@ std::string SurgeryWarning(const Surgery& surgery) {
 
 Result<Plan> MakePlan(const std::string& source, const Target& target, const GtidSet& base,
                       const Boundary& boundary, const Coverage& coverage,
-                      const std::vector<SegmentRecord>& segments, const Surgery& surgery) {
+                      const std::vector<SegmentRecord>& segments, const Surgery& surgery,
+                      const Lineage& lineage) {
   GtidSet beyond = base.Minus(boundary.set);
-  if (!beyond.empty()) return BaseBeyondBoundary(target, beyond);
+  if (!beyond.empty()) return BaseBeyondBoundary(source, target, beyond, lineage);
   TM_RETURN_IF_ERROR(CheckSurgery(surgery));
   Plan plan;
   plan.to_apply = boundary.set.Minus(base);
@@ -154,6 +182,7 @@ Result<Plan> MakePlan(const std::string& source, const Target& target, const Gti
   plan.base = base;
   plan.boundary = boundary;
   plan.surgery = surgery;
+  plan.lineage = lineage;
   plan.transactions = executed.Count();
   plan.end_set = base.Union(executed);
   PlanSegments(segments, &plan);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "pitr/lineage.h"
 #include "pitr/locator.h"
 #include "pitr/surgery.h"
 
@@ -33,6 +34,7 @@ struct Plan {
   uint64_t apply_bytes = 0;  // of them, to_apply's: estimated from the transactions of each segment
   std::vector<std::string> warnings;  // e.g. clock_note
   Surgery surgery;
+  Lineage lineage = {};  // of the source; only there the plan holds
 };
 
 // "a restore that skips … is not the source's state"; "" if there is no surgery.
@@ -42,9 +44,11 @@ std::string SurgeryWarning(const Surgery& surgery);
 // it has beyond it) or does not reach the archive's first transaction (naming the missing ranges);
 // kGap if a missing range is a gap; kUsage if surgery skips or leaves out what the plan does not
 // apply (a typing error must not pass silently). What is skipped or left out need not be archived:
-// naming it acknowledges a gap.
+// naming it acknowledges a gap. `lineage`: of the source; a base that was taken in another one is
+// told so.
 Result<Plan> MakePlan(const std::string& source, const Target& target, const GtidSet& base,
                       const Boundary& boundary, const Coverage& coverage,
-                      const std::vector<SegmentRecord>& segments, const Surgery& surgery = {});
+                      const std::vector<SegmentRecord>& segments, const Surgery& surgery = {},
+                      const Lineage& lineage = {});
 
 }  // namespace tidemark

@@ -53,12 +53,7 @@ Result<OpenSegment> OpenSegmentFile(ArchiveView& view, const SegmentRecord& reco
   std::string path = view.archive().SegmentPath(view.source(), number);
   TM_ASSIGN_OR_RETURN(segment.reader, SegmentReader::Open(view.archive().files(), path));
   const SegmentHeader& header = segment.reader->header();
-  if (header.number != number || header.source_name != view.source()) {
-    return Status(Code::kCorruption,
-                  "segment " + path + " says it is segment " + std::to_string(header.number) +
-                      " of source '" + header.source_name + "'",
-                  "it was renamed or copied here by hand: put the right file in its place");
-  }
+  TM_RETURN_IF_ERROR(CheckSegmentIsOf(view.source(), view.forks(), number, path, header));
   TM_RETURN_IF_ERROR(ReadFormatDescription(&segment));
   return segment;
 }

@@ -66,6 +66,7 @@ SourceSummary Summarize(const ArchiveView& view) {
     summary.last_commit_us = segment.last_commit_us;
   }
   summary.coverage = view.ComputeCoverage();
+  summary.lineage = ReadLineage(view.archive(), view.source());
   if (view.segments().empty()) return summary;
   const SegmentRecord& last = view.segments().back();
   summary.end = {last.header.server_uuid.ToString(), last.header.source_file,
@@ -107,6 +108,7 @@ Json ToJson(const SourceSummary& summary, const std::optional<LiveState>& live) 
   AddTime(&json, "first_commit", summary.first_commit_us);
   AddTime(&json, "last_commit", summary.last_commit_us);
   json["coverage"] = ToJson(summary.coverage);
+  json["lineage"] = tidemark::ToJson(summary.lineage);
   if (summary.end) {
     json["server_uuid"] = summary.end->server_uuid;
     json["source_file"] = summary.end->file;

@@ -30,6 +30,7 @@ struct SourceSummary {
   int64_t last_commit_us = 0;
   Coverage coverage;
   std::optional<SourceEnd> end;  // nothing: no segment yet
+  Lineage lineage = {};
 };
 
 SourceSummary Summarize(const ArchiveView& view);

@@ -30,6 +30,17 @@ Json EventJson(const ServerChange& change) {
           {"behind", change.behind.ToString()}};
 }
 
+Json EventJson(const LineageFork& fork) {
+  Json json = {{"kind", "lineage"}};
+  json.update(ToJson(fork));
+  return json;
+}
+
+void AddForks(const Lineage& lineage, Timeline* timeline) {
+  for (const auto* forks : {&lineage.continues, &lineage.continued_by})
+    for (const LineageFork& one : *forks) timeline->entries.push_back({one.fork.at_us, one});
+}
+
 void AddServerChanges(const std::vector<SegmentRecord>& segments, Timeline* timeline) {
   for (size_t i = 1; i < segments.size(); ++i) {
     const SegmentHeader& header = segments[i].header;
@@ -62,6 +73,7 @@ Result<Timeline> MakeTimeline(ArchiveView& view, const TimelineRange& range) {
           {record.commit_us, LargeTransaction{record.gtid, record.raw_end - record.raw_begin}});
   for (const GapRecord& gap : timeline.coverage.gaps)
     timeline.entries.push_back({gap.noticed_us, gap});
+  AddForks(ReadLineage(view.archive(), view.source()), &timeline);
   AddServerChanges(view.segments(), &timeline);
   std::stable_sort(
       timeline.entries.begin(), timeline.entries.end(),

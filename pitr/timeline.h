@@ -1,5 +1,5 @@
-// The archive's history as a DBA looks through it: DDL, large transactions, gaps and changes
-// of server in order of time. Index only: nothing is decoded.
+// The archive's history as a DBA looks through it: DDL, large transactions, gaps, changes of server
+// and the forks of lineages in order of time. Index only: nothing is decoded.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 
 #include "pitr/archive_view.h"
 #include "pitr/json.h"
+#include "pitr/lineage.h"
 
 namespace tidemark {
 
@@ -38,9 +39,10 @@ struct ServerChange {
 };
 
 struct TimelineEntry {
-  // Of the commit; of a gap, when it was noticed; of a server, when its first event came.
+  // Of the commit; of a gap, when it was noticed; of a server, when its first event came; of a
+  // fork, when it was made.
   int64_t time_us = 0;
-  std::variant<TimelineDdl, LargeTransaction, GapRecord, ServerChange> event;
+  std::variant<TimelineDdl, LargeTransaction, GapRecord, ServerChange, LineageFork> event;
 };
 
 struct TimelineRange {
@@ -52,7 +54,7 @@ struct TimelineRange {
 struct Timeline {
   std::string source;
   Coverage coverage;                   // of the whole archive
-  std::vector<TimelineEntry> entries;  // gaps and servers are always there
+  std::vector<TimelineEntry> entries;  // all but DDL and large ones are always there
   bool truncated = false;              // there may be more DDL than ddl_max let through
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "replication/archive/gap_room.h"
 #include "replication/archive/segment_reader.h"
 #include "replication/archive/segment_recovery.h"
 
@@ -22,7 +23,11 @@ class Verification::Reading {
     if (!numbers_) {
       TM_ASSIGN_OR_RETURN(numbers_, SegmentsToRead());
     }
-    if (done_ == numbers_->size()) return false;
+    if (done_ == numbers_->size()) {
+      report_.gaps = RemainingGaps(std::move(recorded_), report_.gtids);
+      recorded_.clear();
+      return false;
+    }
     ReadSegment((*numbers_)[done_++]);
     return true;
   }
@@ -39,6 +44,8 @@ class Verification::Reading {
 
   // What is on disk and published; what does not belong there becomes a finding.
   Result<std::vector<uint64_t>> SegmentsToRead() {
+    const Result<SourceIdentity> identity = view_.archive().ReadIdentity(view_.source());
+    if (!identity.ok()) Find(identity.error().code(), 0, identity.error().message());
     std::vector<std::string> foreign;
     TM_ASSIGN_OR_RETURN(std::vector<uint64_t> numbers, view_.SegmentsOnDisk(&foreign));
     for (const std::string& name : foreign) {
@@ -76,25 +83,34 @@ class Verification::Reading {
     auto reader = SegmentReader::Open(view_.archive().files(), PathOf(number));
     if (!reader.ok()) {
       const Status& error = reader.error();
-      if (error.code() == Code::kCorruption || error.code() == Code::kUnsupportedFormat)
+      if (error.code() != Code::kTruncated && error.code() != Code::kNotFound)
         Find(error.code(), number, error.message());
       return;
     }
     const SegmentHeader& header = (*reader)->header();
-    if (header.number == number && header.source_name == view_.source()) return;
-    Find(Code::kCorruption, number,
-         PathOf(number) + " says it is segment " + std::to_string(header.number) + " of source '" +
-             header.source_name + "'");
+    CheckName(number, header);
+  }
+
+  void CheckName(uint64_t number, const SegmentHeader& header) {
+    const Status is =
+        CheckSegmentIsOf(view_.source(), view_.forks(), number, PathOf(number), header);
+    if (!is.ok()) Find(is.code(), number, is.message());
   }
 
   // Numbers nobody knows of; those that the index knows are found already.
   void FindMissing(uint64_t from, uint64_t to) {
     while (from < to && view_.segment(from) != nullptr) ++from;
-    if (from >= to) return;
+    if (from >= to || IsRoom(to)) return;
     std::string which = from + 1 == to ? "segment " + std::to_string(from) + " is"
                                        : "segments " + std::to_string(from) + " to " +
                                              std::to_string(to - 1) + " are";
     Find(Code::kIo, from, which + " missing: " + PathOf(from));
+  }
+
+  // What is lost beside it shows in the sets, once they are read.
+  bool IsRoom(uint64_t behind) const {
+    auto reader = SegmentReader::Open(view_.archive().files(), PathOf(behind));
+    return reader.ok() && !(*reader)->header().gap.missing.empty();
   }
 
   void ReadSegment(uint64_t number) {
@@ -112,10 +128,7 @@ class Verification::Reading {
     report_.transactions += segment.transactions;
     report_.raw_bytes += segment.raw_bytes;
     report_.stored_bytes += segment.stored_bytes;
-    if (segment.header.number != number) {
-      Find(Code::kCorruption, number,
-           PathOf(number) + " says it is segment " + std::to_string(segment.header.number));
-    }
+    CheckName(number, segment.header);
     CheckContinuity(number, segment);
     CheckUniqueness(number, segment);
     if (known != nullptr) CompareWithIndex(*known, *scanned);
@@ -130,7 +143,7 @@ class Verification::Reading {
 
   void CheckContinuity(uint64_t number, const SegmentRecord& segment) {
     const SegmentHeader& header = segment.header;
-    if (!header.gap.missing.empty()) report_.gaps.push_back(header.gap);
+    if (!header.gap.missing.empty()) recorded_.push_back(header.gap);
     gaps_.Add(header.gap.missing);
     if (!header.gap.missing.IsSubsetOf(header.previous)) {
       Find(Code::kCorruption, number,
@@ -192,7 +205,8 @@ class Verification::Reading {
   std::optional<std::vector<uint64_t>> numbers_;  // of the segments to read
   size_t done_ = 0;
   VerifyReport report_;
-  std::optional<GtidSet> reached_;  // the source's set behind the last segment
+  std::optional<GtidSet> reached_;   // the source's set behind the last segment
+  std::vector<GapRecord> recorded_;  // gaps, in headers
   GtidSet gaps_;
   int64_t commit_high_us_ = 0;
   uint64_t last_on_disk_ = 0;

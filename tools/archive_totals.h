@@ -24,7 +24,7 @@ struct ArchiveTotals {
   SegmentTotals sealed;
   SegmentTotals open;
   int64_t last_commit_us = 0;  // of the last transaction in archive order; 0: none
-  // Transactions that the archive does not have and never will (GapRecord): skipped on purpose when
+  // Transactions that the archive does not have (GapRecord): skipped on purpose when
   // the first segment was begun, or between segments.
   uint64_t gap_at_start = 0;
   uint64_t gap_inside = 0;
@@ -42,6 +42,8 @@ class ArchiveCounter {
   Result<bool> StillThere();
   void Forget();
   void Take(const SegmentRecord& segment);
+  Status TakeSealed(uint64_t newest);
+  GtidSet StillMissing(const SegmentRecord& segment) const;
 
   Index& index_;
   const std::string source_;
@@ -49,6 +51,7 @@ class ArchiveCounter {
   ArchiveTotals totals_;
   GtidSet missing_at_start_;
   GtidSet missing_inside_;
+  GtidSet archived_;
   uint64_t first_ = 0;  // segment; 0: none yet
   uint64_t last_ = 0;
   uint64_t next_ = 1;

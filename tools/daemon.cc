@@ -11,6 +11,7 @@
 #include <set>
 #include <thread>
 
+#include "replication/archive/space_reserve.h"
 #include "tools/daemon_control.h"
 #include "tools/daemon_health.h"
 #include "tools/daemon_listener.h"
@@ -33,6 +34,8 @@ constexpr std::chrono::milliseconds kTurn{100};
 // While it starts, it says so this often, and asks for this much.
 constexpr std::chrono::seconds kStartExtensionInterval{5}, kStartExtension{60};
 constexpr std::chrono::seconds kServeRetryInterval{10};
+// So often a space reserve that is not there is tried, and an index that cannot be written.
+constexpr std::chrono::seconds kMendInterval{10};
 
 // Rung by a worker that has news; a signal handler cannot ring it, so nobody waits for it for long.
 class Bell {
@@ -63,6 +66,7 @@ class Daemon {
         options_(std::move(options)),
         signals_(signals),
         archive_(PosixFileSystem(), loaded_.config.archive),
+        reserve_(archive_.files(), archive_.root(), loaded_.config.space_reserve_bytes),
         view_(archive_) {}
 
   Status Run();
@@ -71,6 +75,9 @@ class Daemon {
   const DaemonConfig& config() const { return loaded_.config; }
   Status Open();
   Result<std::unique_ptr<Index>> OpenOrRebuildIndex();
+  Status OpenIndex();
+  void NoteReserve(const Status& settled) const;
+  void Mend();
   void CreateSources();
   DaemonConfig Servable(const DaemonConfig& config) const;
   Status CheckNewSetup(const ReloadPlan& plan);
@@ -96,6 +103,7 @@ class Daemon {
   DaemonSignals& signals_;
   ServiceManager manager_;
   ArchiveDirectory archive_;
+  SpaceReserve reserve_;
   DaemonView view_;
   std::unique_ptr<FileLock> lock_;
   std::unique_ptr<SerializedIndex> shared_index_;
@@ -114,6 +122,7 @@ class Daemon {
   bool was_ready_ = false;
   bool announce_ready_ = true;  // to the manager, once all is settled
   Clock::time_point start_extended_{};
+  Clock::time_point mended_{};
 };
 
 // An index that is damaged or of another version is made anew: it is derived.
@@ -131,13 +140,47 @@ Result<std::unique_ptr<Index>> Daemon::OpenOrRebuildIndex() {
   return Index::OpenForWriting(archive_.IndexPath());
 }
 
+// A full disk is no reason not to come up: what there is can be asked for, and what is wrong said.
+// The sources wait until the index can be written.
+Status Daemon::OpenIndex() {
+  Result<std::unique_ptr<Index>> index = OpenOrRebuildIndex();
+  if (!index.ok() && index.error().code() == Code::kDiskFull && reserve_.GiveUp()) {
+    spdlog::error("{}; the space reserve is given up", index.error().message());
+    index = OpenOrRebuildIndex();
+  }
+  if (index.ok()) {
+    shared_index_ = std::make_unique<SerializedIndex>(std::move(*index), archive_.IndexPath());
+    return OkStatus();
+  }
+  if (index.error().code() != Code::kDiskFull) return index.error();
+  spdlog::error("the index cannot be written: {}", index.error().message());
+  shared_index_ = std::make_unique<SerializedIndex>(archive_.IndexPath(), index.error());
+  return OkStatus();
+}
+
+void Daemon::NoteReserve(const Status& settled) const {
+  if (!settled.ok())
+    spdlog::warn("{}; hint: {}", settled.message(), settled.hint());
+  else if (reserve_.held_bytes() > 0)
+    spdlog::info("the space reserve {} has {} MiB", reserve_.path(), reserve_.held_bytes() >> 20);
+}
+
+// What could not be done for lack of room, and nobody else may have a reason to try soon.
+void Daemon::Mend() {
+  if (Clock::now() - mended_ < kMendInterval) return;
+  mended_ = Clock::now();
+  (void)shared_index_->Mend();
+  if (reserve_.held_bytes() > 0 || reserve_.wanted_bytes() == 0) return;
+  if (reserve_.Keep().ok() && reserve_.held_bytes() > 0) NoteReserve(OkStatus());
+}
+
 Status Daemon::Open() {
   TM_ASSIGN_OR_RETURN(lock_, archive_.LockForWriting());
-  TM_ASSIGN_OR_RETURN(auto index, OpenOrRebuildIndex());
-  shared_index_ = std::make_unique<SerializedIndex>(std::move(index));
+  NoteReserve(reserve_.Open());
+  TM_RETURN_IF_ERROR(OpenIndex());
   control_ = std::make_unique<DaemonControl>(archive_, *shared_index_, [this] { bell_.Ring(); });
   listener_ = std::make_unique<PublishingListener>(*shared_index_);
-  metrics_ = std::make_unique<DaemonMetrics>(archive_, *shared_index_);
+  metrics_ = std::make_unique<DaemonMetrics>(archive_, *shared_index_, reserve_);
   return OkStatus();
 }
 
@@ -146,7 +189,8 @@ Status Daemon::Open() {
 void Daemon::CreateSources() {
   std::vector<std::string> names;
   for (const SourceConfig& source : config().sources) {
-    (void)archive_.CreateSource(source.archiver.source);
+    // One that continues another one is made by its worker, which can ask where they part.
+    if (source.archiver.continues.empty()) (void)archive_.CreateSource(source.archiver.source);
     names.push_back(source.archiver.source);
   }
   control_->SetSources(names);
@@ -169,6 +213,7 @@ DaemonConfig Daemon::Servable(const DaemonConfig& config) const {
 Status Daemon::CheckNewSetup(const ReloadPlan& plan) {
   if (plan.serve) TM_RETURN_IF_ERROR(CheckServe(plan.result.serve));
   TM_RETURN_IF_ERROR(DaemonRpc::Check(plan.result.rpc));
+  TM_RETURN_IF_ERROR(CheckLineages(plan.result, archive_));
   return plan.log ? ConfigureLog(plan.result.log) : OkStatus();
 }
 
@@ -192,7 +237,10 @@ void Daemon::Reload() {
   for (const std::string& line : plan.changes) spdlog::info("configuration: {}", line);
   for (const std::string& line : plan.needs_restart)
     spdlog::warn("configuration: {}: only after a restart of tidemarkd", line);
+  const uint64_t reserve_before = config().space_reserve_bytes;
   loaded_ = {std::move(plan.result), std::move(fresh->digests)};
+  if (config().space_reserve_bytes != reserve_before)
+    NoteReserve(reserve_.Resize(config().space_reserve_bytes));
   if (plan.serve) serving_settled_ = false;
   if (plan.rpc) rpc_settled_ = false;
   if (!plan.rpc && rpc_ != nullptr) rpc_->Reload(config().rpc);
@@ -228,7 +276,7 @@ void Daemon::StartWorkers() {
     workers_.push_back(std::make_shared<SourceWorker>(
         source, SourceWorker::Surroundings{archive_, *shared_index_, *listener_, options_.once,
                                            [this] { bell_.Ring(); },
-                                           control_->PauseOf(source.archiver.source)}));
+                                           control_->PauseOf(source.archiver.source), &reserve_}));
   }
 }
 
@@ -344,10 +392,13 @@ void Daemon::NoteMetrics() {
   metrics_->Note(std::move(turn));
 }
 
+// And nothing will by itself: a full disk is waited for.
 bool Daemon::NothingStarted() const {
   return !workers_.empty() &&
-         std::none_of(workers_.begin(), workers_.end(),
-                      [](const auto& worker) { return worker->condition().started; });
+         std::none_of(workers_.begin(), workers_.end(), [](const auto& worker) {
+           const SourceWorker::Condition condition = worker->condition();
+           return condition.started || condition.archiver.last_error.code() == Code::kDiskFull;
+         });
 }
 
 bool Daemon::AllFinished() const {
@@ -403,6 +454,7 @@ Status Daemon::Run() {
     SettleWorkers();
     SettleServing();
     SettleRpc();
+    Mend();
     Publish();
     NoteHealth();
     NoteMetrics();

@@ -9,6 +9,7 @@
 #include <toml.hpp>
 
 #include "replication/base/loopback.h"
+#include "replication/sink/lineage.h"
 
 namespace tidemark {
 namespace {
@@ -161,6 +162,7 @@ Status ReadSource(const toml::value& value, SourceConfig* config) {
   table.Number("retry_ms_min", 1, 3600'000, &archiver.backoff_us_min, 1000);
   table.Number("retry_ms_max", 1, 3600'000, &archiver.backoff_us_max, 1000);
   table.Flag("adopt_purged", &archiver.adopt_purged);
+  table.Text("continues", &archiver.continues);
   table.Choice("semi_sync", {{"off", SemiSyncMode::kOff}, {"auto", SemiSyncMode::kAuto}},
                &archiver.semi_sync);
   table.Number("segment_mib_max", 1, 16 * 1024, &archiver.limits.segment_raw_bytes_max, 1 << 20);
@@ -168,6 +170,10 @@ Status ReadSource(const toml::value& value, SourceConfig* config) {
   table.Number("zstd_level", 1, 19, &archiver.pipeline.writer.zstd_level);
   TM_RETURN_IF_ERROR(table.Finish());
   TM_RETURN_IF_ERROR(ArchiveDirectory::CheckSourceName(archiver.source));
+  if (!archiver.continues.empty()) {
+    const Status name = ArchiveDirectory::CheckSourceName(archiver.continues);
+    if (!name.ok()) return Status(name).WithContext("source " + archiver.source + ": continues");
+  }
   if (archiver.server_id == 0)
     return Status(Code::kUsage, "source " + archiver.source + " has no server_id",
                   "give it a number that no other server or replica in this topology uses");
@@ -315,10 +321,27 @@ Status ReadLog(const toml::value& value, LogConfig* log) {
   return OkStatus();
 }
 
+// A source does not continue itself, nor one that continues it.
+Status CheckContinues(const DaemonConfig& config) {
+  for (const SourceConfig& source : config.sources) {
+    const SourceConfig* at = &source;
+    for (size_t steps = 0; at != nullptr && steps < config.sources.size(); ++steps) {
+      if (at->archiver.continues == source.archiver.source)
+        return Status(Code::kUsage,
+                      "source " + source.archiver.source + " would continue itself" +
+                          (at == &source ? "" : ", by way of " + at->archiver.source),
+                      "continues = the name of an older source; this one needs a name of its own");
+      at = config.Find(at->archiver.continues);
+    }
+  }
+  return OkStatus();
+}
+
 Status ReadConfig(const toml::value& root, DaemonConfig* config) {
   static const toml::value kEmptyTable = toml::table();
   Table table(root, "", &config->settings);
   table.Text("archive", &config->archive);
+  table.Number("space_reserve_mib", 0, 1 << 20, &config->space_reserve_bytes, 1 << 20);
   const toml::value* log = table.Find("log");
   TM_RETURN_IF_ERROR(ReadLog(log != nullptr ? *log : kEmptyTable, &config->log));
   const toml::value* sources = table.Find("source");
@@ -339,6 +362,7 @@ Status ReadConfig(const toml::value& root, DaemonConfig* config) {
       return Status(Code::kUsage, "two sources have the name " + source.archiver.source);
     config->sources.push_back(std::move(source));
   }
+  TM_RETURN_IF_ERROR(CheckContinues(*config));
   return CheckServe(config);
 }
 
@@ -348,6 +372,23 @@ const SourceConfig* DaemonConfig::Find(const std::string& name) const {
   for (const SourceConfig& source : sources)
     if (source.archiver.source == name) return &source;
   return nullptr;
+}
+
+Status CheckLineages(const DaemonConfig& config, ArchiveDirectory& archive) {
+  for (const SourceConfig& source : config.sources) {
+    const ArchiverOptions& options = source.archiver;
+    if (options.continues.empty()) continue;
+    const Result<std::vector<std::string>> there = archive.Sources();
+    if (!there.ok() && there.error().code() != Code::kNotFound) return OkStatus();
+    TM_ASSIGN_OR_RETURN(const bool begun,
+                        LineageIsBegun(archive, options.source, options.continues));
+    if (begun || archive.HasIdentity(options.continues)) continue;
+    return Status(Code::kUsage,
+                  "source " + options.source + " is to continue " + options.continues +
+                      ", and there is no such source in " + archive.root(),
+                  "continues = the name of a source that the archive has");
+  }
+  return OkStatus();
 }
 
 Result<DaemonConfig> LoadDaemonConfig(const std::string& path) {

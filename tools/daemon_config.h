@@ -77,6 +77,7 @@ struct RpcConfig {
 
 struct DaemonConfig {
   std::string archive;  // directory
+  uint64_t space_reserve_bytes = 64 << 20;
   LogConfig log;
   std::vector<SourceConfig> sources;
   ServeConfig serve;
@@ -87,6 +88,10 @@ struct DaemonConfig {
 };
 
 inline constexpr const char* kDefaultConfigPath = "/etc/tidemark/tidemarkd.toml";
+
+// Whether each source that continues another one can, or did: kUsage. An archive that we may not
+// look into says nothing.
+Status CheckLineages(const DaemonConfig& config, ArchiveDirectory& archive);
 
 // kUsage naming file, line and key.
 Result<DaemonConfig> LoadDaemonConfig(const std::string& path);

@@ -10,11 +10,13 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "replication/base/printable.h"
+
 namespace tidemark {
 namespace {
 
-constexpr const char* kTextPattern = "%Y-%m-%dT%H:%M:%S.%fZ %l %v";
-constexpr const char* kJournalPattern = "%v";  // the journal knows the rest
+constexpr const char* kTextPattern = "%Y-%m-%dT%H:%M:%S.%fZ %l %*";
+constexpr const char* kJournalPattern = "%*";  // the journal knows the rest
 
 // "[NAME] text" is how the layers below say which source a message is about.
 std::string_view SourceOf(std::string_view message) {
@@ -67,12 +69,28 @@ spdlog::sink_ptr MakeSink(const LogConfig& config) {
   return nullptr;
 }
 
+// The message, in lines of text.
+class PrintableMessage : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& out) override {
+    const std::string text =
+        Printable(std::string_view(message.payload.data(), message.payload.size()));
+    out.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<PrintableMessage>();
+  }
+};
+
 std::unique_ptr<spdlog::formatter> MakeFormatter(const LogConfig& config) {
   const bool journal = config.destination == LogDestination::kJournal;
   const std::string end_of_line = journal ? "" : "\n";
   if (config.format == LogFormat::kJson) return MakeJsonFormatter(end_of_line);
-  return std::make_unique<spdlog::pattern_formatter>(journal ? kJournalPattern : kTextPattern,
-                                                     spdlog::pattern_time_type::utc, end_of_line);
+  auto text =
+      std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc, end_of_line);
+  text->add_flag<PrintableMessage>('*').set_pattern(journal ? kJournalPattern : kTextPattern);
+  return text;
 }
 
 // Behind the one logger: spdlog's default logger must not be exchanged while others use it.

@@ -106,6 +106,7 @@ DaemonNumbers DaemonMetrics::Gather() {
   for (const SourceMetrics& source : numbers.sources)
     if (!source.totals) numbers.index_bytes.reset();
   numbers.disk = ReadDisk(archive_.root());
+  if (reserve_.wanted_bytes() > 0) numbers.space_reserve_bytes = reserve_.held_bytes();
   if (const auto serving = turn.serving.lock()) {
     numbers.serving = true;
     numbers.serve = serving->Counters();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "replication/archive/archive_directory.h"
+#include "replication/archive/space_reserve.h"
 #include "tools/daemon_rpc.h"
 #include "tools/daemon_serving.h"
 #include "tools/metrics_page.h"
@@ -20,7 +21,8 @@ namespace tidemark {
 
 class DaemonMetrics {
  public:
-  DaemonMetrics(const ArchiveDirectory& archive, Index& index) : archive_(archive), index_(index) {}
+  DaemonMetrics(const ArchiveDirectory& archive, Index& index, const SpaceReserve& reserve)
+      : archive_(archive), index_(index), reserve_(reserve) {}
 
   struct Turn {
     std::vector<SourceMetrics> sources;  // without totals
@@ -35,6 +37,7 @@ class DaemonMetrics {
 
   const ArchiveDirectory& archive_;
   Index& index_;
+  const SpaceReserve& reserve_;
   std::mutex turn_mutex_;  // guards turn_
   Turn turn_;
   std::mutex page_mutex_;  // guards counters_; one page at a time

@@ -166,7 +166,10 @@ ReloadPlan PlanReload(const LoadedConfig& running, const LoadedConfig& fresh) {
   plan.result = fresh.config;
   plan.result.archive = running.config.archive;
   plan.result.settings["archive"] = running.config.settings.at("archive");
-  plan.needs_restart = Differences(running.config.settings, fresh.config.settings);
+  Settings lasting = fresh.config.settings;  // until a restart
+  lasting["space_reserve_mib"] = running.config.settings.at("space_reserve_mib");
+  plan.needs_restart = Differences(running.config.settings, lasting);
+  plan.changes = Differences(lasting, fresh.config.settings);
   const auto log = Differences(running.config.log.settings, fresh.config.log.settings);
   plan.log = !log.empty();
   Append(&plan.changes, "log.", log);

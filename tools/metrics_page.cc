@@ -257,6 +257,10 @@ void AddArchive(const DaemonNumbers& numbers, MetricFamilies* page) {
   page->Begin(kGauge, "tidemark_archive_filesystem_size_bytes",
               "Size of the file system that the archive is on.");
   if (numbers.disk) page->Sample({}, Number(numbers.disk->size_bytes));
+  page->Begin(kGauge, "tidemark_space_reserve_bytes",
+              "Size of the space reserve: 0 while it is given up, because the disk was full, and "
+              "archiving waits for room, or where there never was room for it.");
+  if (numbers.space_reserve_bytes) page->Sample({}, Number(*numbers.space_reserve_bytes));
 }
 
 void AddServing(const DaemonNumbers& numbers, MetricFamilies* page) {

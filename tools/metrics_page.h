@@ -42,9 +42,10 @@ struct DaemonNumbers {
   std::string version;
   int64_t now_us = 0;
   std::vector<SourceMetrics> sources;
-  std::optional<uint64_t> index_bytes;  // nullopt: the index gave no answer
-  std::optional<DiskMetrics> disk;      // of the archive
-  bool serving = false;                 // [serve] is configured
+  std::optional<uint64_t> index_bytes;               // nullopt: the index gave no answer
+  std::optional<DiskMetrics> disk;                   // of the archive
+  std::optional<uint64_t> space_reserve_bytes = {};  // nullopt: there shall be none
+  bool serving = false;                              // [serve] is configured
   ServeCounters serve;
   std::vector<ServedReplica> replicas;
   rpc::RpcCounters rpc;

@@ -28,8 +28,8 @@ int Report(const tidemark::Status& status, bool json) {
   if (status.ok()) return exit_code;
   if (json && !tidemark::cli::JsonIsPrinted())
     tidemark::cli::PrintJson({{"error", tidemark::cli::ErrorJson(status)}});
-  std::fprintf(stderr, "pitr: %s\n", status.message().c_str());
-  if (!status.hint().empty()) std::fprintf(stderr, "hint: %s\n", status.hint().c_str());
+  tidemark::cli::SayError("pitr: {}\n", status.message());
+  if (!status.hint().empty()) tidemark::cli::SayError("hint: {}\n", status.hint());
   return exit_code;
 }
 
@@ -70,7 +70,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   for (auto add : {AddStatus, AddTimeline, AddSegments, AddLocate, AddPlan, AddRestore, AddExport,
-                   AddRescue, AddVerify, AddGap, AddSource, AddIndex, AddCheck})
+                   AddRescue, AddVerify, AddGap, AddImport, AddSource, AddIndex, AddCheck})
     add(app, context, &action);
   tidemark::AddReference(app, tidemark::PitrText());
   try {

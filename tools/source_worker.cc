@@ -25,6 +25,23 @@ Status Heal(Index& index, ArchiveDirectory& archive, const std::string& source,
   return OkStatus();
 }
 
+// What the archiver cannot know of a source that continues another one.
+LineageHooks HooksOf(Index& index, const std::string& source) {
+  LineageHooks hooks;
+  hooks.published = [&index](const std::string& parent, uint64_t number) -> Result<uint64_t> {
+    TM_ASSIGN_OR_RETURN(const std::optional<SegmentRecord> known, index.Segment(parent, number));
+    return known ? known->raw_bytes : uint64_t{0};
+  };
+  // An archive is read much more slowly than its index.
+  hooks.shared = [&index, source](const std::string& parent,
+                                  const std::vector<uint64_t>& segments) -> Status {
+    for (const uint64_t number : segments)
+      TM_RETURN_IF_ERROR(CopySegmentRecords(index, parent, source, number));
+    return OkStatus();
+  };
+  return hooks;
+}
+
 }  // namespace
 
 SourceWorker::SourceWorker(SourceConfig config, Surroundings surroundings)
@@ -76,19 +93,34 @@ Status SourceWorker::Rest() {
   return OkStatus();
 }
 
+Status SourceWorker::BeginOnce(SourceArchiver& archiver) {
+  TM_RETURN_IF_ERROR(archiver.Prepare());
+  return Heal(surroundings_.index, surroundings_.archive, name(), archiver.TakeRecovered());
+}
+
 Status SourceWorker::Begin(std::shared_ptr<SourceArchiver>* archiver) {
   // One that has failed is tried again: it knows what must not be believed any more.
-  if (*archiver == nullptr)
+  if (*archiver == nullptr) {
+    ArchiverOptions options = config_.archiver;
+    options.lineage_hooks = HooksOf(surroundings_.index, name());
+    options.reserve = surroundings_.reserve;
     *archiver = std::make_shared<SourceArchiver>(
         surroundings_.archive, std::make_unique<FailoverSource>(config_.connection, config_.hosts),
-        SystemClock(), surroundings_.listener, config_.archiver);
-  Status status = (*archiver)->Prepare();
-  if (status.ok())
-    status = Heal(surroundings_.index, surroundings_.archive, name(), (*archiver)->TakeRecovered());
+        SystemClock(), surroundings_.listener, std::move(options));
+    std::lock_guard lock(mutex_);
+    beginning_ = *archiver;
+    if (stopping_) beginning_->Stop();
+  }
+  Status status = BeginOnce(**archiver);
+  SpaceReserve* reserve = surroundings_.reserve;
+  if (status.code() == Code::kDiskFull && reserve != nullptr && reserve->GiveUp()) {
+    spdlog::error("[{}] {}; the space reserve is given up", name(), status.message());
+    status = BeginOnce(**archiver);
+  }
   {
     std::lock_guard lock(mutex_);
     begin_error_ = status;
-    if (status.ok()) archiver_ = *archiver;
+    if (status.ok()) archiver_ = std::exchange(beginning_, nullptr);
   }
   if (!status.ok()) return status;
   tried_ = true;
@@ -115,7 +147,7 @@ void SourceWorker::Stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
-    archiver = archiver_;
+    archiver = archiver_ != nullptr ? archiver_ : beginning_;
   }
   wake_up_.notify_all();
   if (archiver != nullptr) archiver->Stop();

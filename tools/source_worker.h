@@ -36,6 +36,7 @@ class SourceWorker {
     bool once = false;           // what the source has now, then the end; no second try
     std::function<void()> news;  // called when it has begun, failed or ended; any thread
     std::optional<OperatorNote> pause = {};  // why it is paused, if it is
+    SpaceReserve* reserve = nullptr;
   };
   // Starts the thread.
   SourceWorker(SourceConfig config, Surroundings surroundings);
@@ -65,6 +66,7 @@ class SourceWorker {
  private:
   Status Run();
   Status Begin(std::shared_ptr<SourceArchiver>* archiver);
+  Status BeginOnce(SourceArchiver& archiver);
   Status Rest();
   bool WaitBeforeRetry(uint32_t failures, const Status& error);
 
@@ -74,10 +76,11 @@ class SourceWorker {
   std::atomic<bool> tried_ = false;
   std::atomic<bool> finished_ = false;
 
-  mutable std::mutex mutex_;  // guards the four below
+  mutable std::mutex mutex_;  // guards the five below
   std::condition_variable wake_up_;
-  std::shared_ptr<SourceArchiver> archiver_;  // once it has begun
-  Status begin_error_;                        // why it has not
+  std::shared_ptr<SourceArchiver> archiver_;   // once it has begun
+  std::shared_ptr<SourceArchiver> beginning_;  // until then: it may be asking its source
+  Status begin_error_;                         // why it has not
   Status result_;
   std::thread thread_;
 };

@@ -59,9 +59,11 @@ int PrintNewToken(const std::string& name, const std::string& role) {
              : Report(tidemark::Status(tidemark::Code::kIo, "cannot write to standard output"));
 }
 
-// What the files say that the configuration names.
+// What the files say that the configuration names, and the archive.
 tidemark::Status CheckFiles(const tidemark::DaemonConfig& config) {
   TM_RETURN_IF_ERROR(tidemark::CheckServe(config.serve));
+  tidemark::ArchiveDirectory archive(tidemark::PosixFileSystem(), config.archive);
+  TM_RETURN_IF_ERROR(tidemark::CheckLineages(config, archive));
   return tidemark::DaemonRpc::Check(config.rpc);
 }
 

@@ -2,6 +2,7 @@
 #include "pitr/restore/replica_applier.h"
 #include "pitr/restore/restore_run.h"
 #include "pitr/restore/running_target.h"
+#include "replication/base/failpoint.h"
 
 namespace tidemark {
 namespace {
@@ -48,6 +49,7 @@ Status RestoreRun::MakeDurable(bool proves) {
     TM_RETURN_IF_ERROR(Assert());
     TM_RETURN_IF_ERROR(WarnOfWhatIsLeft(*connection));
   }
+  TM_FAILPOINT("restore.durable");
   return DropRestoreUser(*connection);
 }
 
@@ -84,6 +86,7 @@ Status RestoreRun::PutIntoUse(bool runs_on) {
   if (files_.Exists(state_.secret_file)) TM_RETURN_IF_ERROR(files_.Remove(state_.secret_file));
   state_.secret_file.clear();
   TM_RETURN_IF_ERROR(server_->RemoveMarker());
+  TM_FAILPOINT("restore.handed-over");
   TM_RETURN_IF_ERROR(Remember(RestoreStep::kDone));
   if (runs_on) server_->Release();
   return OkStatus();

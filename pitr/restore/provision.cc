@@ -7,6 +7,7 @@
 #include "pitr/restore/replica_applier.h"
 #include "pitr/restore/restore_run.h"
 #include "pitr/restore/running_target.h"
+#include "replication/base/failpoint.h"
 
 namespace tidemark {
 namespace {
@@ -56,7 +57,15 @@ Status RestoreRun::Remember(RestoreStep step) {
   state_.step = step;
   state_.socket = server_->socket();
   state_.server_id = server_->server_id();
-  return WriteRestoreState(files_, server_->directory(), state_);
+  TM_RETURN_IF_ERROR(WriteRestoreState(files_, server_->directory(), state_));
+  switch (step) {
+    case RestoreStep::kClaimed: TM_FAILPOINT("restore.claimed"); break;
+    case RestoreStep::kLoaded: TM_FAILPOINT("restore.loaded"); break;
+    case RestoreStep::kApplying: TM_FAILPOINT("restore.applying"); break;
+    case RestoreStep::kApplied: TM_FAILPOINT("restore.applied"); break;
+    case RestoreStep::kDone: TM_FAILPOINT("restore.done"); break;
+  }
+  return OkStatus();
 }
 
 // What a killed run left of its private files.

@@ -10,6 +10,7 @@
 #include "pitr/restore/restore_channel.h"
 #include "pitr/restore/running_target.h"
 #include "pitr/serve/replica_server.h"
+#include "replication/base/failpoint.h"
 #include "replication/base/loopback.h"
 #include "replication/source/connection_options.h"
 
@@ -193,6 +194,7 @@ class ReplicaRun {
       if (!status.ok()) return LostTarget(status.error());
       TM_RETURN_IF_ERROR(Look());
       if (missing_.empty()) return OkStatus();
+      if (missing_.Count() < wanted_.Count()) TM_FAILPOINT("restore.mid-apply");
       if (!*status)
         return Status(Code::kTargetRefused,
                       "somebody removed replication channel '" + std::string(kRestoreChannel) +

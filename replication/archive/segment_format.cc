@@ -24,6 +24,7 @@ constexpr size_t kFooterFixedBytes = 120;
 constexpr size_t kFooterBytesMin = kFooterFixedBytes + 4 + kFooterTrailerBytes;
 constexpr size_t kFramePlaceBytes = 16;
 constexpr uint8_t kFlagEndsSourceFile = 1;
+constexpr uint16_t kFlagImported = 1;
 static_assert(kFooterFixedBytes == kPreambleBytes + 1 + 1 + 4 + 3 * 8 + 4 * 8 + 32 + 8);
 static_assert(kFooterTrailerBytes == 4 + 4 + kTrailerTag.size());
 
@@ -131,7 +132,7 @@ std::string EncodeSegmentHeader(const SegmentHeader& header) {
   std::string frame;
   ByteWriter writer(&frame);
   PutPreamble(writer, kHeaderTag);
-  writer.U16(0).U64(header.number).Raw(header.server_uuid.bytes);
+  writer.U16(header.imported ? kFlagImported : 0).U64(header.number).Raw(header.server_uuid.bytes);
   writer.U64(header.source_start).U32(header.prefix_bytes);
   writer.U64(Unsigned(header.created_us)).U64(Unsigned(header.gap.noticed_us));
   TM_CHECK(frame.size() == kHeaderFixedBytes);
@@ -156,7 +157,7 @@ Result<SegmentHeader> DecodeSegmentHeader(Bytes bytes, size_t* frame_bytes) {
   ByteReader reader(frame.first(covered));
   reader.Skip(kVersionOffset);
   header.format_version = reader.U16();
-  reader.Skip(2);
+  header.imported = (reader.U16() & kFlagImported) != 0;
   header.number = reader.U64();
   Bytes uuid = reader.Take(header.server_uuid.bytes.size());
   std::copy(uuid.begin(), uuid.end(), header.server_uuid.bytes.begin());

@@ -47,7 +47,8 @@ struct SegmentHeader {
   uint32_t prefix_bytes = 0;
   int64_t created_us = 0;
   GtidSet previous;  // everything before this segment: what its Previous_gtids event says
-  GapRecord gap;     // part of `previous` that the archive does not have
+  GapRecord gap;     // part of `previous` that the archive did not have when this was begun
+  bool imported = false;  // later than what is behind it, from binlog files: not from a source
 };
 
 // Persisted: do not change values.

@@ -7,6 +7,7 @@
 #include "replication/archive/segment_reader.h"
 #include "replication/archive/segment_scan.h"
 #include "replication/archive/zstd_frame.h"
+#include "replication/base/failpoint.h"
 
 namespace tidemark {
 namespace {
@@ -193,8 +194,10 @@ Result<RecoveredSegment> RecoverSegment(FileSystem& files, Clock& clock, const s
   if (cut.raw_end <= own_bytes) return RemoveEmpty(files, path, file_size);
   recovered.cut_bytes = file_size - cut.stored_end;
   TM_RETURN_IF_ERROR(CutAndClose(*file, file_size, cut));
+  TM_FAILPOINT("recovery.cut");
   TM_ASSIGN_OR_RETURN(ScannedFrames scanned, search.Rescan(source_name));
   TM_ASSIGN_OR_RETURN(recovered.contents, Seal(clock, *file, path, std::move(scanned)));
+  TM_FAILPOINT("recovery.sealed");
   return recovered;
 }
 

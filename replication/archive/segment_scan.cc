@@ -135,9 +135,10 @@ Status CompareWithFooter(const SegmentReader& reader, const ScannedFrames& scann
   if (says.ends_source_file != is.ends_source_file) return Differs(reader, "last event");
   if (says.first_commit_us != is.first_commit_us || says.last_commit_us != is.last_commit_us)
     return Differs(reader, "commit times");
-  // A caller that looks at this segment alone (0) cannot know the highest time before it.
-  if (says.commit_high_us < is.commit_high_us ||
-      (commit_high_us != 0 && says.commit_high_us != is.commit_high_us))
+  // A caller that looks at this segment alone (0) cannot know the highest time before it. What was
+  // imported in front of it since it was sealed may have raised that.
+  if (commit_high_us == 0 ? says.commit_high_us < is.commit_high_us
+                          : std::max(says.commit_high_us, commit_high_us) != is.commit_high_us)
     return Differs(reader, "highest commit time");
   return OkStatus();
 }
@@ -229,7 +230,7 @@ Result<SegmentContents> ScanSegment(FileSystem& files, const std::string& path,
   if (stored_xxh64 != reader->footer().stored_xxh64) return Differs(*reader, "stored bytes");
   segment.sealed = true;
   segment.reason = reader->footer().reason;
-  segment.commit_high_us = reader->footer().commit_high_us;
+  segment.commit_high_us = std::max(reader->footer().commit_high_us, commit_high_us);
   TM_ASSIGN_OR_RETURN(segment.stored_bytes, file->Size());
   return std::move(scanned.contents);
 }

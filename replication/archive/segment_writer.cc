@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "replication/archive/zstd_frame.h"
+#include "replication/base/failpoint.h"
 
 namespace tidemark {
 namespace {
@@ -177,6 +178,7 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::Create(FileSystem& files,
                                     std::to_string(encoded.size()) + " bytes, more than the " +
                                     std::to_string(kSegmentHeaderBytesMax) + " allowed");
   TM_ASSIGN_OR_RETURN(auto file, CreateWithHeader(files, path, encoded));
+  TM_FAILPOINT("segment.created");
   auto state = std::make_unique<State>(path, std::move(file));
   state->hash_raw = options.hash_raw;
   state->Count(AsBytes(encoded));
@@ -222,8 +224,11 @@ Result<uint64_t> SegmentWriter::Seal(SegmentFooter footer) {
   if (encoded.size() > kSegmentHeaderBytesMax)
     return state_->Keep(Status(Code::kUsage, "the footer of " + state_->path + " would be too long",
                                "let segments be smaller (segment_bytes_max)"));
+  TM_FAILPOINT("segment.unfinished");
   TM_RETURN_IF_ERROR(state_->Keep(state_->Write(AsBytes(encoded))));
+  TM_FAILPOINT("segment.footed");
   TM_RETURN_IF_ERROR(state_->Keep(state_->file->DataSync()));
+  TM_FAILPOINT("segment.sealed");
   state_->failure = Status(Code::kUsage, state_->path + " is sealed");
   return state_->stored_bytes;
 }

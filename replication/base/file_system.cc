@@ -21,6 +21,10 @@ Status ErrnoStatus(int error, const std::string& what, const std::string& path) 
   Status status(code, "cannot " + what + " " + path + ": " + std::strerror(error));
   if (code == Code::kDiskFull)
     return std::move(status).WithHint("free space on the file system that holds " + path);
+  if (error == EROFS)
+    return std::move(status).WithHint(
+        "the file system has become read-only, as after an error of the disk (dmesg): make it "
+        "writable again");
   return status;
 }
 
@@ -33,6 +37,10 @@ auto Retried(Call call) {
   } while (result == -1 && errno == EINTR);
   return result;
 }
+
+constexpr size_t kCompareBytes = 1 << 20;
+constexpr size_t kDirectAlignment = 4096;
+constexpr size_t kCannotTell = SIZE_MAX;
 
 class PosixFile : public File {
  public:
@@ -66,6 +74,18 @@ class PosixFile : public File {
     return OkStatus();
   }
 
+  Status Allocate(uint64_t size) override {
+    if (size <= end_) return OkStatus();
+    int error = 0;
+    do {
+      error =
+          ::posix_fallocate(descriptor_, static_cast<off_t>(end_), static_cast<off_t>(size - end_));
+    } while (error == EINTR);
+    if (error != 0) return ErrnoStatus(error, "allocate space for", path_);
+    end_ = size;
+    return OkStatus();
+  }
+
   Status Truncate(uint64_t size) override {
     if (Retried([&] { return ::ftruncate(descriptor_, static_cast<off_t>(size)); }) != 0)
       return ErrnoStatus(errno, "truncate", path_);
@@ -79,6 +99,27 @@ class PosixFile : public File {
     return OkStatus();
   }
 
+  Result<bool> OnDisk() override {
+    const std::string self = "/proc/self/fd/" + std::to_string(descriptor_);
+    const int direct =
+        Retried([&] { return ::open(self.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT); });
+    if (direct < 0) return true;
+    PosixFile disk(direct, path_, 0);
+    const std::unique_ptr<uint8_t, decltype(&std::free)> aligned(
+        static_cast<uint8_t*>(std::aligned_alloc(kDirectAlignment, kCompareBytes)), std::free);
+    TM_CHECK(aligned != nullptr);
+    std::vector<uint8_t> cached(kCompareBytes);
+    for (uint64_t offset = 0;; offset += kCompareBytes) {
+      // A disk that wants another alignment says EINVAL: nobody can tell.
+      const Result<size_t> written = disk.ReadAligned(offset, {aligned.get(), kCompareBytes});
+      if (!written.ok()) return written.error();
+      if (*written == kCannotTell) return true;
+      TM_ASSIGN_OR_RETURN(const size_t read, ReadAt(offset, cached));
+      if (read != *written || std::memcmp(cached.data(), aligned.get(), read) != 0) return false;
+      if (read < kCompareBytes) return true;
+    }
+  }
+
   Result<uint64_t> Size() override {
     struct stat info {};
     if (::fstat(descriptor_, &info) != 0) return ErrnoStatus(errno, "stat", path_);
@@ -86,6 +127,17 @@ class PosixFile : public File {
   }
 
  private:
+  // Of a file opened with O_DIRECT: a short read is the file's end, since no other one can be gone
+  // on from.
+  Result<size_t> ReadAligned(uint64_t offset, std::span<uint8_t> buffer) {
+    const ssize_t got = Retried([&] {
+      return ::pread(descriptor_, buffer.data(), buffer.size(), static_cast<off_t>(offset));
+    });
+    if (got >= 0) return static_cast<size_t>(got);
+    if (errno == EINVAL) return kCannotTell;
+    return ErrnoStatus(errno, "read", path_);
+  }
+
   const int descriptor_;
   const std::string path_;
   uint64_t end_;
@@ -103,7 +155,8 @@ class PosixLock : public FileLock {
 class Posix : public FileSystem {
  public:
   Result<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
-    int flags = O_CLOEXEC | O_NOFOLLOW;
+    // O_NONBLOCK: a FIFO in a file's place must not hang us; it does not matter to regular files.
+    int flags = O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
     if (mode == OpenMode::kRead) flags |= O_RDONLY;
     if (mode == OpenMode::kCreateNew) flags |= O_RDWR | O_CREAT | O_EXCL;
     if (mode == OpenMode::kReadWrite) flags |= O_RDWR;
@@ -169,6 +222,11 @@ class Posix : public FileSystem {
     return OkStatus();
   }
 
+  Status Link(const std::string& from, const std::string& to) override {
+    if (::link(from.c_str(), to.c_str()) != 0) return ErrnoStatus(errno, "link", from);
+    return OkStatus();
+  }
+
   Result<uint64_t> FreeBytes(const std::string& path) override {
     struct statvfs info {};
     if (::statvfs(path.c_str(), &info) != 0)
@@ -177,8 +235,9 @@ class Posix : public FileSystem {
   }
 
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override {
-    int descriptor = Retried(
-        [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); });
+    int descriptor = Retried([&] {
+      return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    });
     if (descriptor < 0) return ErrnoStatus(errno, "open", path);
     auto lock = std::make_unique<PosixLock>(descriptor);
     // Locks of the open file description: they end with the process, exclude our own other openings
@@ -192,15 +251,17 @@ class Posix : public FileSystem {
           "one tidemarkd writes an archive; stop the other one, or give this one a directory of "
           "its own");
     }
-    std::string pid = std::to_string(::getpid()) + "\n";
-    if (::ftruncate(descriptor, 0) != 0 || ::pwrite(descriptor, pid.data(), pid.size(), 0) < 0)
+    // Over what stands there, and then cut: a full disk may not give a freed block back.
+    const std::string pid = std::to_string(::getpid()) + "\n";
+    if (::pwrite(descriptor, pid.data(), pid.size(), 0) < 0 ||
+        ::ftruncate(descriptor, static_cast<off_t>(pid.size())) != 0)
       return ErrnoStatus(errno, "write to", path);
     return std::unique_ptr<FileLock>(std::move(lock));
   }
 
   int64_t LockHolder(const std::string& path) override {
-    int descriptor =
-        Retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW); });
+    int descriptor = Retried(
+        [&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); });
     if (descriptor < 0) return 0;
     struct flock whole = WholeFile(F_RDLCK);
     const bool held = ::fcntl(descriptor, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
@@ -225,6 +286,17 @@ class Posix : public FileSystem {
 };
 
 }  // namespace
+
+Status File::Allocate(uint64_t size) {
+  const std::string zeros(64 << 10, '\0');
+  TM_ASSIGN_OR_RETURN(uint64_t end, Size());
+  while (end < size) {
+    const Bytes piece = AsBytes(zeros).first(std::min<uint64_t>(zeros.size(), size - end));
+    TM_RETURN_IF_ERROR(Append(piece));
+    end += piece.size();
+  }
+  return OkStatus();
+}
 
 FileSystem& PosixFileSystem() {
   static Posix files;

@@ -24,8 +24,16 @@ class File {
   // Reads up to buffer.size() bytes at `offset`; fewer (even 0) only at the end of the file.
   virtual Result<size_t> ReadAt(uint64_t offset, std::span<uint8_t> buffer) = 0;
   virtual Status Append(Bytes bytes) = 0;
+  // Grows the file to `size` with bytes that really occupy the disk; what they say is nobody's
+  // business. Here: by appending zeros.
+  virtual Status Allocate(uint64_t size);
   virtual Status Truncate(uint64_t size) = 0;  // later appends go to the new end
   virtual Status DataSync() = 0;               // fdatasync
+  // Whether the disk itself holds what ReadAt gives, after a DataSync that succeeded. When one
+  // fails, in whatever process, the kernel counts the pages as written, and gives what they said
+  // until it drops them (fsync(2), "Notes"; ext4, XFS). true where nobody can tell (no direct I/O:
+  // tmpfs).
+  virtual Result<bool> OnDisk() { return true; }
   virtual Result<uint64_t> Size() = 0;
 };
 
@@ -49,6 +57,10 @@ class FileSystem {
       const std::string& path) = 0;  // makes created, renamed and removed names durable
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
   virtual Status Remove(const std::string& path) = 0;
+  // A second name for the same file; `to` must not be there. Not every file system can: then copy.
+  virtual Status Link(const std::string& from, const std::string& to) {
+    return Status(Code::kIo, "cannot link " + from + " to " + to + ": not supported");
+  }
   virtual Result<uint64_t> FreeBytes(const std::string& path) = 0;
   // Takes an exclusive advisory lock on `path` (created if absent) without waiting; writes our pid
   // into it.

@@ -92,7 +92,8 @@ Status EventIntegrity::Check(const EventHeader& header, Bytes event) {
                            header.type == EventType::kHeartbeat ||
                            header.type == EventType::kHeartbeatV2;
     if (!announces) return NotDescribed(header.type);
-    checksum_ = EventChecksumMatches(event) ? ChecksumAlgorithm::kCrc32 : ChecksumAlgorithm::kOff;
+    checksum_ = from_start_ || EventChecksumMatches(event) ? ChecksumAlgorithm::kCrc32
+                                                           : ChecksumAlgorithm::kOff;
   }
   TM_RETURN_IF_ERROR(CheckSize(header));
   const bool wrong =

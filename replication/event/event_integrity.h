@@ -17,9 +17,10 @@ namespace tidemark {
 
 class EventIntegrity {
  public:
-  // `known`: `checksum` holds without a format description having said so.
-  EventIntegrity(bool verify, ChecksumAlgorithm checksum, bool known)
-      : verify_(verify), checksum_(checksum), known_(known) {}
+  // `known`: `checksum` holds without a format description having said so. `from_start`: what comes
+  // before one has a CRC32.
+  EventIntegrity(bool verify, ChecksumAlgorithm checksum, bool known, bool from_start)
+      : verify_(verify), checksum_(checksum), known_(known), from_start_(from_start) {}
 
   ChecksumAlgorithm checksum() const { return checksum_; }
   size_t ChecksumBytes(EventType type) const {
@@ -45,6 +46,7 @@ class EventIntegrity {
   bool verify_;
   ChecksumAlgorithm checksum_;
   bool known_;
+  const bool from_start_;
   uint32_t crc_ = 0;           // of a long event, so far
   uint64_t covered_left_ = 0;  // bytes of it in front of the checksum that are still to come
   std::array<uint8_t, kChecksumSize> stored_{};

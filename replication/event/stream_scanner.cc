@@ -22,7 +22,7 @@ struct StreamScanner::State {
   explicit State(const ScannerOptions& scanner_options)
       : options(scanner_options),
         integrity(scanner_options.verify_checksums, scanner_options.checksum,
-                  scanner_options.checksum_known),
+                  scanner_options.checksum_known, scanner_options.checksum_from_start),
         magic_left(scanner_options.expect_magic ? kBinlogMagicSize : 0),
         offset(scanner_options.start_offset),
         content(scanner_options.count_rows) {}

@@ -56,6 +56,10 @@ struct ScannerOptions {
       ChecksumAlgorithm::kCrc32;  // until a format description says otherwise
   bool checksum_known =
       false;  // true: start without a format description (a frame in mid-segment), using `checksum`
+  // What comes before any format description has a checksum, whatever the files have: a source does
+  // so for a replica that asked for 'CRC32' (sql/rpl_binlog_sender.cc, init_checksum_alg). Without
+  // it such an event is looked at, and one that was damaged taken for one without a checksum.
+  bool checksum_from_start = false;
 };
 
 class StreamScanner {

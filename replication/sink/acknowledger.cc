@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "replication/base/failpoint.h"
+
 namespace tidemark {
 namespace {
 
@@ -18,6 +20,7 @@ Acknowledger::Acknowledger(DurableListener& listener, std::function<void()> wake
 
 Status Acknowledger::OnDurable(const DurableBatch& batch) {
   TM_RETURN_IF_ERROR(listener_.OnDurable(batch));
+  TM_FAILPOINT("sink.indexed");
   const SegmentRecord& segment = batch.segment;
   bool wake = false;
   {
@@ -35,6 +38,7 @@ Status Acknowledger::OnDurable(const DurableBatch& batch) {
 void Acknowledger::BeginDump(const Uuid& server_uuid) {
   server_uuid_ = server_uuid;
   wanted_.clear();
+  said_.reset();
   std::lock_guard lock(mutex_);
   wake_wanted_ = false;
 }
@@ -53,7 +57,7 @@ std::optional<SourcePlace> Acknowledger::Due() {
   std::lock_guard lock(mutex_);
   if (wanted_.empty() || wanted_.front().place > published_.place) return std::nullopt;
   due_ = published_.place;
-  if (published_.source.server_uuid == server_uuid_) return published_.source;
+  if (published_.source.server_uuid == server_uuid_) return due_source_ = published_.source;
   // Nothing of this server has been archived yet, and so nothing can be said that it understands:
   // it asked for an event that it made up.
   std::erase_if(wanted_, [this](const Wanted& wanted) { return wanted.place <= due_; });
@@ -64,6 +68,7 @@ std::optional<SourcePlace> Acknowledger::Due() {
 void Acknowledger::Sent(int64_t now_us) {
   std::lock_guard lock(mutex_);
   ++counters_.sent;
+  said_ = due_source_;
   for (; !wanted_.empty() && wanted_.front().place <= due_; wanted_.pop_front())
     CountLatency(now_us - wanted_.front().arrived_us);
   wake_wanted_ = !wanted_.empty();

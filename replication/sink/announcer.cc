@@ -1,5 +1,7 @@
 #include "replication/sink/announcer.h"
 
+#include <vector>
+
 #include "replication/archive/segment_recovery.h"
 
 namespace tidemark {
@@ -30,6 +32,8 @@ Status Announcer::DropUnannounced(ArchiveDirectory& archive, const std::string& 
     TM_ASSIGN_OR_RETURN(auto file, archive.files().Open(path, OpenMode::kReadWrite));
     TM_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
     if (size <= open_stored_bytes_) continue;
+    // What an earlier attempt removed, and could not sync, must not come back behind it.
+    TM_RETURN_IF_ERROR(archive.files().SyncDirectory(archive.SegmentsPath(source)));
     TM_RETURN_IF_ERROR(file->Truncate(open_stored_bytes_));
     TM_RETURN_IF_ERROR(file->DataSync());
   }
@@ -38,9 +42,9 @@ Status Announcer::DropUnannounced(ArchiveDirectory& archive, const std::string& 
 
 Status Announcer::CatchUp(ArchiveDirectory& archive, const std::string& source,
                           const Recovery& recovery) {
-  const uint64_t end = recovery.resume.next_segment;
-  while (sealed_number_ + 1 < end) {
-    const uint64_t number = sealed_number_ + 1;
+  TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> numbers, archive.Segments(source));
+  for (const uint64_t number : numbers) {
+    if (number <= sealed_number_ || number >= recovery.resume.next_segment) continue;
     if (recovery.sealed && recovery.sealed->segment.header.number == number) {
       TM_RETURN_IF_ERROR(OnDurable(*recovery.sealed));
       continue;

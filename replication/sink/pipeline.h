@@ -34,6 +34,8 @@ struct PipelineOptions {
       1u << 20;            // a durable point is due when this much waits, even if the disk is busy
   size_t batches_max = 4;  // waiting for the disk
   SegmentWriterOptions writer = {};
+  // Behind the segments' own names, so that nobody takes them for segments before they are renamed.
+  std::string path_suffix = {};
   SourceMeter* meter = nullptr;    // of fdatasyncs; must outlive the pipeline
   TurnScheduler* turns = nullptr;  // simulation only (turn_scheduler.h); must outlive the pipeline
 };

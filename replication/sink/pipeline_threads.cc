@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "replication/base/failpoint.h"
 #include "replication/sink/pipeline_state.h"
 #include "replication/sink/source_meter.h"
 
@@ -51,7 +52,9 @@ Status Pipeline::State::OpenWriter(PipelineJob& job) {
   if (writer != nullptr) return OkStatus();
   TM_ASSIGN_OR_RETURN(
       writer,
-      SegmentWriter::Create(archive.files(), archive.SegmentPath(source, job.start.header.number),
+      SegmentWriter::Create(archive.files(),
+                            archive.SegmentPath(source, job.start.header.number) +
+                                options.path_suffix,
                             job.start.header, AsBytes(job.start.prefix), options.writer));
   return OkStatus();
 }
@@ -98,6 +101,7 @@ void Pipeline::State::DurableStep(std::unique_lock<std::mutex>& lock, PipelineJo
   lock.unlock();
   Status status = OpenWriter(job);
   if (status.ok() && flushed < until) status = FlushAt(until, ends);
+  TM_FAILPOINT("sink.written");
   if (!status.ok()) Fail(std::move(status));
   lock.lock();
   if (!error.ok()) return;
@@ -178,6 +182,7 @@ void Pipeline::State::SyncerLoop() {
       if (last_of_file && !group[i].synced) status = TimedSync(group[i].writer->file());
     }
     const bool synced = status.ok();
+    if (synced) TM_FAILPOINT("sink.synced");
     for (size_t i = 0; i < group.size() && status.ok(); ++i)
       status = listener.OnDurable(group[i].batch);
     if (!status.ok()) Fail(std::move(status), !synced);

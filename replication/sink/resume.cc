@@ -1,8 +1,10 @@
 #include "replication/sink/resume.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
+#include "replication/archive/gap_room.h"
 #include "replication/archive/segment_reader.h"
 
 namespace tidemark {
@@ -20,28 +22,25 @@ ResumePoint After(const SegmentHeader& header, const GtidSet& gtids, uint64_t ra
   return resume;
 }
 
-// Every segment begins with magic and format description, its own or a copy. Nullopt if that does
-// not read: then it is `pitr verify` that has to tell, and archiving goes on.
-std::optional<uint32_t> FileCreated(ArchiveDirectory& archive, const std::string& path) {
+// Every segment begins with magic and format description, its own or a copy. Nullopt if that is
+// damaged: then it is `pitr verify` that has to tell, and archiving goes on. A disk that gives an
+// error may read well a moment later, and the next source may be another one: kIo.
+Result<std::optional<uint32_t>> FileCreated(ArchiveDirectory& archive, const std::string& path) {
+  constexpr std::optional<uint32_t> kUnknown;
   auto reader = SegmentReader::Open(archive.files(), path);
-  if (!reader.ok()) return std::nullopt;
+  if (!reader.ok() && reader.error().code() == Code::kIo) return reader.error();
+  if (!reader.ok()) return kUnknown;
   std::string header;
   const Status read = (*reader)->ReadRaw({0, (*reader)->frames_begin()}, kBinlogMagicSize,
                                          kBinlogMagicSize + kEventHeaderSize, [&](Bytes bytes) {
                                            header.append(AsText(bytes));
                                            return OkStatus();
                                          });
-  if (!read.ok() || header.size() != kEventHeaderSize) return std::nullopt;
+  if (read.code() == Code::kIo) return read;
+  if (!read.ok() || header.size() != kEventHeaderSize) return kUnknown;
   const EventHeader description = ReadEventHeader(AsBytes(header).data());
-  if (description.type != EventType::kFormatDescription) return std::nullopt;
-  return description.timestamp;
-}
-
-// A process that was killed while it sealed may have left a footer that is written and not durable.
-// What we read is then the page cache's, and nobody else will sync it before it is published.
-Status MakeDurable(ArchiveDirectory& archive, const std::string& path) {
-  TM_ASSIGN_OR_RETURN(auto file, archive.files().Open(path, OpenMode::kReadWrite));
-  return file->DataSync();
+  if (description.type != EventType::kFormatDescription) return kUnknown;
+  return std::optional<uint32_t>(description.timestamp);
 }
 
 Result<SegmentFooter> FooterOf(ArchiveDirectory& archive, const std::string& source,
@@ -70,7 +69,63 @@ Status CopyDurably(FileSystem& files, const std::string& from, const std::string
   }
 }
 
+// What a source shares with the one that it continues came from a history that was given up: the
+// server that it has now, although it may have the same UUID and files of the same names, is asked
+// by GTID alone.
+void ForgetPlaceOfParent(const std::vector<SourceFork>& forks, ResumePoint* resume) {
+  if (forks.empty() || resume->next_segment > forks.back().segment + 1) return;
+  resume->place = {};
+  resume->finished = {};
+  resume->file_created.reset();
+}
+
+Result<Recovery> Recover(ArchiveDirectory& archive, Clock& clock, const std::string& source) {
+  Recovery recovery;
+  TM_ASSIGN_OR_RETURN(std::vector<uint64_t> numbers, archive.Segments(source));
+  while (!numbers.empty()) {
+    const uint64_t number = numbers.back();
+    numbers.pop_back();
+    const std::string path = archive.SegmentPath(source, number);
+    Result<std::unique_ptr<SegmentReader>> reader = SegmentReader::Open(archive.files(), path);
+    // A header that does not read may be one that a crash tore: RecoverSegment tells.
+    if (!reader.ok() && reader.error().code() == Code::kIo) return reader.error();
+    if (reader.ok() && (*reader)->sealed()) {
+      const SegmentFooter& footer = (*reader)->footer();
+      recovery.resume = After((*reader)->header(), footer.gtids, footer.raw_bytes,
+                              footer.commit_high_us, footer.ends_source_file);
+      TM_ASSIGN_OR_RETURN(recovery.resume.file_created, FileCreated(archive, path));
+      return recovery;
+    }
+    int64_t commit_high_us = 0;
+    if (!numbers.empty()) {
+      TM_ASSIGN_OR_RETURN(SegmentFooter before, FooterOf(archive, source, numbers.back()));
+      TM_ASSIGN_OR_RETURN(const RoomContents rooms, ReadRooms(archive, source, numbers));
+      commit_high_us = std::max(before.commit_high_us, rooms.commit_high_us);
+    }
+    TM_ASSIGN_OR_RETURN(RecoveredSegment recovered, RecoverSegment(archive.files(), clock, path,
+                                                                   source, number, commit_high_us));
+    recovery.cut_bytes += recovered.cut_bytes;
+    if (recovered.removed) continue;
+    const SegmentRecord& segment = recovered.contents.segment;
+    recovery.resume = After(segment.header, segment.gtids, segment.raw_bytes,
+                            segment.commit_high_us, segment.ends_source_file);
+    TM_ASSIGN_OR_RETURN(recovery.resume.file_created, FileCreated(archive, path));
+    recovery.sealed = std::move(recovered.contents);
+    return recovery;
+  }
+  return recovery;
+}
+
 }  // namespace
+
+Result<bool> LastSegmentIsOnDisk(ArchiveDirectory& archive, const std::string& source) {
+  TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> numbers, archive.Segments(source));
+  if (numbers.empty()) return true;
+  TM_ASSIGN_OR_RETURN(auto file, archive.files().Open(archive.SegmentPath(source, numbers.back()),
+                                                      OpenMode::kReadWrite));
+  TM_RETURN_IF_ERROR(file->DataSync());
+  return file->OnDisk();
+}
 
 Status RewriteLastSegment(ArchiveDirectory& archive, const std::string& source) {
   TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> numbers, archive.Segments(source));
@@ -84,40 +139,14 @@ Status RewriteLastSegment(ArchiveDirectory& archive, const std::string& source) 
   return files.SyncDirectory(archive.SegmentsPath(source));
 }
 
-Result<Recovery> RecoverSource(ArchiveDirectory& archive, Clock& clock, const std::string& source) {
-  Recovery recovery;
-  TM_ASSIGN_OR_RETURN(std::vector<uint64_t> numbers, archive.Segments(source));
-  while (!numbers.empty()) {
-    const uint64_t number = numbers.back();
-    numbers.pop_back();
-    const std::string path = archive.SegmentPath(source, number);
-    Result<std::unique_ptr<SegmentReader>> reader = SegmentReader::Open(archive.files(), path);
-    // A header that does not read may be one that a crash tore: RecoverSegment tells.
-    if (!reader.ok() && reader.error().code() == Code::kIo) return reader.error();
-    if (reader.ok() && (*reader)->sealed()) {
-      TM_RETURN_IF_ERROR(MakeDurable(archive, path));
-      const SegmentFooter& footer = (*reader)->footer();
-      recovery.resume = After((*reader)->header(), footer.gtids, footer.raw_bytes,
-                              footer.commit_high_us, footer.ends_source_file);
-      recovery.resume.file_created = FileCreated(archive, path);
-      return recovery;
-    }
-    int64_t commit_high_us = 0;
-    if (!numbers.empty()) {
-      TM_ASSIGN_OR_RETURN(SegmentFooter before, FooterOf(archive, source, numbers.back()));
-      commit_high_us = before.commit_high_us;
-    }
-    TM_ASSIGN_OR_RETURN(RecoveredSegment recovered, RecoverSegment(archive.files(), clock, path,
-                                                                   source, number, commit_high_us));
-    recovery.cut_bytes += recovered.cut_bytes;
-    if (recovered.removed) continue;
-    const SegmentRecord& segment = recovered.contents.segment;
-    recovery.resume = After(segment.header, segment.gtids, segment.raw_bytes,
-                            segment.commit_high_us, segment.ends_source_file);
-    recovery.resume.file_created = FileCreated(archive, path);
-    recovery.sealed = std::move(recovered.contents);
-    return recovery;
-  }
+Result<Recovery> RecoverSource(ArchiveDirectory& archive, Clock& clock, const std::string& source,
+                               const std::vector<SourceFork>& forks) {
+  TM_ASSIGN_OR_RETURN(Recovery recovery, Recover(archive, clock, source));
+  ForgetPlaceOfParent(forks, &recovery.resume);
+  TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> numbers, archive.Segments(source));
+  TM_ASSIGN_OR_RETURN(RoomContents rooms, ReadRooms(archive, source, numbers));
+  recovery.resume.missing = std::move(rooms.missing);
+  recovery.resume.commit_high_us = std::max(recovery.resume.commit_high_us, rooms.commit_high_us);
   return recovery;
 }
 

@@ -19,10 +19,17 @@ struct Recovery {
   uint64_t cut_bytes = 0;                 // unacknowledged stored bytes thrown away
 };
 
-// The caller holds the archive's lock, and no pipeline of this source is alive.
+// The caller holds the archive's lock, and no pipeline of this source is alive. `forks`: as the
+// source's identity says.
 // Should it fail with kIo or kDiskFull, an fdatasync may have: then RewriteLastSegment comes before
 // the next attempt.
-Result<Recovery> RecoverSource(ArchiveDirectory& archive, Clock& clock, const std::string& source);
+Result<Recovery> RecoverSource(ArchiveDirectory& archive, Clock& clock, const std::string& source,
+                               const std::vector<SourceFork>& forks = {});
+
+// False if the disk lacks some of the last segment, although it reads well: a process before us was
+// killed behind a failed fdatasync. Makes the segment durable as far as the kernel knows. Then,
+// too, RewriteLastSegment comes first.
+Result<bool> LastSegmentIsOnDisk(ArchiveDirectory& archive, const std::string& source);
 
 // Gives the last segment's bytes, as far as they can be read, to a new file of the same name,
 // durably. After a failed fdatasync the kernel takes the old file's pages for clean, whether they

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "replication/archive/gap_room.h"
 #include "replication/event/control_events.h"
 
 namespace tidemark {
@@ -28,6 +29,7 @@ void Session::OnConnected(const Uuid& server_uuid, const GapRecord& gap) {
   gap_.reason = gap.reason;
   gap_.noticed_us = gap.noticed_us;
   resume_.executed.Add(gap.missing);
+  resume_.missing.Add(gap.missing);
 }
 
 void Session::OnDisconnected() {
@@ -43,12 +45,7 @@ Status Session::OnEvent(Bytes bytes, const ScannedEvent& event, SessionAction* a
     case EventRole::kHeartbeat: return OkStatus();
     case EventRole::kRotate: return OnRotate(bytes, event, action);
     case EventRole::kFormatDescription: return OnFormatDescription(bytes, event);
-    case EventRole::kPreviousGtids:
-      if (!head_.empty() && !MadeUpBySender(event.header)) {
-        head_.append(AsText(bytes));
-        stream_position_ += bytes.size();
-      }
-      return OkStatus();
+    case EventRole::kPreviousGtids: return OnPreviousGtids(bytes, event);
     case EventRole::kStop:
       TM_RETURN_IF_ERROR(Archive(bytes, event, action));
       if (action->archive) action->seal_after = SealReason::kRotation;
@@ -85,6 +82,31 @@ Status Session::OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* 
   stream_file_ = rotate.next_file;
   stream_position_ = rotate.position;
   head_.clear();
+  // A request that was damaged on its way, or misunderstood.
+  if (Have(0) && rotate.position > std::max<uint64_t>(resume_.place.position, kBinlogMagicSize))
+    return Status(Code::kCorruption, "the source begins at " + rotate.next_file + " position " +
+                                         std::to_string(rotate.position) +
+                                         ", behind what is archived up to " +
+                                         std::to_string(resume_.place.position));
+  return OkStatus();
+}
+
+// All that the source's earlier files hold has been sent, or is known to be missing: by this event
+// a source proves it that has left out more than it was asked to.
+Status Session::OnPreviousGtids(Bytes bytes, const ScannedEvent& event) {
+  if (MadeUpBySender(event.header)) return OkStatus();
+  TM_ASSIGN_OR_RETURN(const GtidSet previous,
+                      ParsePreviousGtids(EventBody(event.head, event.checksum)));
+  unsent_ = previous.Minus(resume_.executed);
+  if (!unsent_.empty())
+    return Status(Code::kGap,
+                  "the source's " + stream_file_ +
+                      " stands behind transactions that were not sent: " + unsent_.ToString(),
+                  "set adopt_purged = true for this source to go on without them; they will be "
+                  "listed as a gap, which `pitr import` can fill");
+  if (head_.empty()) return OkStatus();
+  head_.append(AsText(bytes));
+  stream_position_ += bytes.size();
   return OkStatus();
 }
 
@@ -144,9 +166,7 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
     return OkStatus();
   }
   if (event.finished != nullptr && resume_.executed.Contains(event.finished->gtid))
-    return Status(Code::kCorruption, "the source sent transaction " +
-                                         event.finished->gtid.ToString() +
-                                         ", which the archive already has, again");
+    return SentAgain(event.finished->gtid);
 
   // Inside a transaction PlaceEvent has seen to it.
   if (!in_transaction_ && !FollowsSegment(begin)) {
@@ -171,6 +191,16 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
   return OkStatus();
 }
 
+Status Session::SentAgain(const Gtid& gtid) const {
+  if (!resume_.missing.Contains(gtid))
+    return Status(Code::kCorruption, "the source sent transaction " + gtid.ToString() +
+                                         ", which the archive already has, again");
+  return Status(Code::kDivergence,
+                "the source, which lacked transaction " + gtid.ToString() +
+                    " of a recorded gap, has made another one of that name",
+                "it was set back: archive it under a new source name");
+}
+
 bool Session::FollowsSegment(uint64_t begin) const {
   return segment_ && segment_->next_position == begin && segment_->file == stream_file_ &&
          segment_->server_uuid == server_uuid_ && gap_.missing.empty();
@@ -182,6 +212,7 @@ Result<std::unique_ptr<SegmentStart>> Session::StartSegment(uint64_t begin,
     return Status(Code::kCorruption, "the source sent an event before its format description");
   auto start = std::make_unique<SegmentStart>();
   SegmentHeader& header = start->header;
+  if (!gap_.missing.empty()) resume_.next_segment += kSegmentNumbersPerGap;
   header.number = resume_.next_segment++;
   header.source_name = source_name_;
   header.server_uuid = server_uuid_;

@@ -31,8 +31,9 @@ struct SourcePlace {
 
 // Where the archive of one source ends.
 struct ResumePoint {
-  GtidSet executed =
-      {};  // all transactions archived or known missing: what the dump must leave out
+  // All transactions archived or known missing: what the dump must leave out.
+  GtidSet executed = {};
+  GtidSet missing = {};  // of them: known missing, as far as the segments tell (ReadRooms)
   SourcePlace place = {};
   uint64_t next_segment = 1;
   int64_t commit_high_us = 0;
@@ -73,7 +74,7 @@ class Session {
 
   // A new connection to `server_uuid` is up; `gap`, if not empty, is what the dump will leave out
   // for ever and has been allowed to: it becomes part of `executed` and is recorded in the next
-  // segment's header.
+  // segment's header, whose number leaves room for it (gap_room.h).
   void OnConnected(const Uuid& server_uuid, const GapRecord& gap);
   // `bytes` is the whole event, `event` what the scanner says of it; `action` comes empty.
   // kCorruption if the source contradicts itself or sends what we have.
@@ -87,6 +88,8 @@ class Session {
   bool segment_open() const { return segment_.has_value(); }
   bool in_transaction() const { return in_transaction_; }
   const ResumePoint& resume() const { return resume_; }
+  // Of an OnEvent that answered kGap: what the source should have sent before.
+  const GtidSet& unsent() const { return unsent_; }
 
  private:
   struct OpenSegment {
@@ -98,8 +101,10 @@ class Session {
 
   Status OnFormatDescription(Bytes bytes, const ScannedEvent& event);
   Status OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* action);
+  Status OnPreviousGtids(Bytes bytes, const ScannedEvent& event);
   Result<uint64_t> PlaceEvent(const ScannedEvent& event) const;
   Status Archive(Bytes bytes, const ScannedEvent& event, SessionAction* action);
+  Status SentAgain(const Gtid& gtid) const;
   bool FollowsSegment(uint64_t begin) const;
   Result<std::unique_ptr<SegmentStart>> StartSegment(uint64_t begin, const ScannedEvent& event);
   bool Have(uint64_t begin) const;
@@ -116,6 +121,7 @@ class Session {
   std::string head_;  // magic + FDE + Previous_gtids of stream_file_, until archived
   std::optional<OpenSegment> segment_;
   bool in_transaction_ = false;
+  GtidSet unsent_;
 };
 
 }  // namespace tidemark

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <utility>
 
+#include "replication/archive/gap_room.h"
+
 namespace tidemark {
 namespace {
 
@@ -13,8 +15,11 @@ std::string Describe(const Status& status) {
   return status.hint().empty() ? status.message() : status.message() + "; hint: " + status.hint();
 }
 
-// Worth trying again soon; anything else waits as long as it may, since a person has to act first.
-bool Transient(const Status& error) { return error.code() == Code::kSourceUnavailable; }
+// Worth trying again soon: a link that broke, or damaged what it carried. Anything else waits as
+// long as it may, since a person has to act first.
+bool Transient(const Status& error) {
+  return error.code() == Code::kSourceUnavailable || error.code() == Code::kCorruption;
+}
 
 // An fdatasync may have failed, or whatever else touches the disk.
 bool MayBeSyncs(const Status& error) {
@@ -52,10 +57,13 @@ SourceArchiver::SourceArchiver(ArchiveDirectory& archive, std::unique_ptr<EventS
 SourceArchiver::~SourceArchiver() = default;
 
 Status SourceArchiver::Prepare() {
+  TM_RETURN_IF_ERROR(BeginLineage());
   TM_RETURN_IF_ERROR(archive_.CreateSource(options_.source));
+  TM_RETURN_IF_ERROR(RemoveUnfinishedImport(archive_, options_.source));
   TM_ASSIGN_OR_RETURN(identity_, archive_.ReadIdentity(options_.source));
+  TM_RETURN_IF_ERROR(DoubtTail());
   if (distrust_tail_) TM_RETURN_IF_ERROR(RewriteLastSegment(archive_, options_.source));
-  Result<Recovery> recovered = RecoverSource(archive_, clock_, options_.source);
+  Result<Recovery> recovered = RecoverSource(archive_, clock_, options_.source, identity_.forks);
   distrust_tail_ = !recovered.ok() && MayBeSyncs(recovered.error());
   if (!recovered.ok()) return recovered.error();
   Recovery& recovery = *recovered;
@@ -69,8 +77,29 @@ Status SourceArchiver::Prepare() {
   return OkStatus();
 }
 
-// After a failure the disk decides what the archive holds, not our memory of it.
+// What a process before us could not make durable reads as well as what it could.
+Status SourceArchiver::DoubtTail() {
+  if (distrust_tail_) return OkStatus();
+  const Result<bool> on_disk = LastSegmentIsOnDisk(archive_, options_.source);
+  if (!on_disk.ok()) {
+    distrust_tail_ = MayBeSyncs(on_disk.error());
+    return on_disk.error();
+  }
+  distrust_tail_ = !*on_disk;
+  if (distrust_tail_)
+    spdlog::warn("[{}] the disk lacks some of the last segment: it is written again",
+                 options_.source);
+  return OkStatus();
+}
+
+// A full disk is what the reserve is for: cutting needs no room, sealing and the index do.
 Status SourceArchiver::Recover() {
+  Status status = RecoverOnce();
+  return MakeRoom(status) ? RecoverOnce() : status;
+}
+
+// After a failure the disk decides what the archive holds, not our memory of it.
+Status SourceArchiver::RecoverOnce() {
   if (pipeline_ != nullptr) {
     pipeline_->Stop();
     distrust_tail_ = distrust_tail_ || pipeline_->SyncFailed();
@@ -79,7 +108,7 @@ Status SourceArchiver::Recover() {
   session_.reset();
   appended_ = {};  // what the disk keeps of it gets published by what follows
   if (distrust_tail_) TM_RETURN_IF_ERROR(announcer_.DropUnannounced(archive_, options_.source));
-  Result<Recovery> recovered = RecoverSource(archive_, clock_, options_.source);
+  Result<Recovery> recovered = RecoverSource(archive_, clock_, options_.source, identity_.forks);
   if (!recovered.ok()) {
     distrust_tail_ = distrust_tail_ || MayBeSyncs(recovered.error());
     return recovered.error();
@@ -116,6 +145,7 @@ Status SourceArchiver::Run() {
     Status error = session_ ? ArchiveUntilBroken(false) : Recover();
     if (stopping_) break;
     if (error.ok()) continue;
+    (void)MakeRoom(error);
     if (session_) {
       Status cut = AfterBreak(error);
       if (!cut.ok()) error = std::move(cut).WithContext("cannot recover the archive");
@@ -133,6 +163,7 @@ Status SourceArchiver::Run() {
 Status SourceArchiver::RunOnce() {
   Status result = ArchiveUntilBroken(true);
   if (result.code() == Code::kEndOfData) result = OkStatus();
+  (void)MakeRoom(result);
   Status finished = Finish();
   SetState(ArchiverState::kStopped, result.ok() ? finished : result);
   return result.ok() ? finished : result;
@@ -174,7 +205,31 @@ Result<SealAnswer> SourceArchiver::Seal(const std::function<bool()>& give_up) {
   return seals_.Ask(wake, give_up);
 }
 
+// Gives the space reserve up if that is what `error` calls for. True: something was freed.
+bool SourceArchiver::MakeRoom(const Status& error) {
+  SpaceReserve* reserve = options_.reserve;
+  if (reserve == nullptr || error.code() != Code::kDiskFull) return false;
+  const uint64_t bytes = reserve->held_bytes();
+  if (!reserve->GiveUp()) return false;
+  spdlog::error(
+      "[{}] {}; the space reserve of {} MiB is given up, so that what is archived can be sealed; "
+      "hint: archiving goes on by itself when {} MiB are free",
+      options_.source, error.message(), bytes >> 20,
+      SpaceReserve::NeededBytes(reserve->wanted_bytes()) >> 20);
+  return true;
+}
+
+// What was given up, by whichever source, must be there again before any of them archives.
+Status SourceArchiver::KeepReserve() {
+  if (options_.reserve == nullptr || !options_.reserve->given_up()) return OkStatus();
+  TM_RETURN_IF_ERROR(options_.reserve->Keep());
+  spdlog::info("[{}] there is room again, and the space reserve; archiving goes on",
+               options_.source);
+  return OkStatus();
+}
+
 Status SourceArchiver::ArchiveUntilBroken(bool non_blocking) {
+  TM_RETURN_IF_ERROR(KeepReserve());
   SetState(ArchiverState::kConnecting, status().last_error);  // holds until we got through
   DumpRequest request;
   TM_RETURN_IF_ERROR(Connect(&request));
@@ -183,7 +238,7 @@ Status SourceArchiver::ArchiveUntilBroken(bool non_blocking) {
   BeginDump();
   meter_.BeginDump();
   TM_RETURN_IF_ERROR(source_->StartDump(request));
-  scanner_.emplace(ScannerOptions{});
+  scanner_.emplace(ScannerOptions{.checksum_from_start = true});
   SetState(ArchiverState::kArchiving, OkStatus());
   Status error = Pump(non_blocking);
   if (error.code() != Code::kEndOfData || non_blocking) return error;
@@ -195,13 +250,17 @@ Status SourceArchiver::ArchiveUntilBroken(bool non_blocking) {
 Status SourceArchiver::Pump(bool non_blocking) {
   idle_ = false;
   for (;;) {
+    TM_RETURN_IF_ERROR(KeepReserve());
     if (idle_) TM_RETURN_IF_ERROR(AwaitEvent());
     if (acks_.waiting()) TM_RETURN_IF_ERROR(Acknowledge());
     TM_ASSIGN_OR_RETURN(const Bytes bytes, source_->Next());
     ScannedEvent event;
     TM_RETURN_IF_ERROR(scanner_->FeedEvent(bytes, &event));
     SessionAction action;
-    TM_RETURN_IF_ERROR(session_->OnEvent(bytes, event, &action));
+    if (Status taken = session_->OnEvent(bytes, event, &action); !taken.ok()) {
+      unsent_.Add(session_->unsent());
+      return taken;
+    }
     meter_.OnReceived(bytes.size(), event, EndOf(action));
     TM_RETURN_IF_ERROR(Perform(bytes, event, action));
     if (semi_sync_ != SemiSyncState::kOff) TM_RETURN_IF_ERROR(NoteAckWanted(event));

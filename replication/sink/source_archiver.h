@@ -17,9 +17,11 @@
 #include <utility>
 
 #include "replication/archive/archive_directory.h"
+#include "replication/archive/space_reserve.h"
 #include "replication/base/clock.h"
 #include "replication/sink/acknowledger.h"
 #include "replication/sink/announcer.h"
+#include "replication/sink/lineage.h"
 #include "replication/sink/pipeline.h"
 #include "replication/sink/resume.h"
 #include "replication/sink/seal_requests.h"
@@ -41,9 +43,13 @@ struct ArchiverOptions {
   // Transactions the source has purged before we could archive them are given up, and recorded as a
   // gap. Without this they are an error (invariant 6).
   bool adopt_purged = false;
+  // The source that this one continues (lineage.h), if it is not there yet; "": none.
+  std::string continues = {};
+  LineageHooks lineage_hooks = {};
   SemiSyncMode semi_sync = SemiSyncMode::kOff;
   SessionLimits limits;
   PipelineOptions pipeline;
+  SpaceReserve* reserve = nullptr;  // the archive's; must outlive the archiver
 };
 
 // Persisted nowhere; shown by logs and status.
@@ -80,7 +86,8 @@ class SourceArchiver {
                  DurableListener& listener, ArchiverOptions options);
   ~SourceArchiver();
 
-  // Creates the source's directory if needed and recovers its last segment, announcing it to nobody
+  // Creates the source's directory if needed (of one that continues another one: asks the source
+  // where they part) and recovers its last segment, announcing it to nobody
   // (the caller heals the index afterwards). Before Run; if it or the healing fails, again on the
   // same object, which remembers what a failed fdatasync has made doubtful.
   Status Prepare();
@@ -99,6 +106,7 @@ class SourceArchiver {
   ArchiverStatus status() const;
 
  private:
+  Status BeginLineage();
   Status Connect(DumpRequest* request);
   Status Pump(bool non_blocking);
   ArchivePlace EndOf(const SessionAction& action) const;
@@ -112,11 +120,16 @@ class SourceArchiver {
   Status Acknowledge();
   void SetSemiSync(SemiSyncState state);
   Status ArchiveUntilBroken(bool non_blocking);
+  Status DoubtTail();
   Status Recover();
+  Status RecoverOnce();
+  bool MakeRoom(const Status& error);
+  Status KeepReserve();
   Status AfterBreak(const Status& error);
   Status Finish();
   Status RememberServer(const Uuid& server_uuid);
   Result<GapRecord> CheckHistory(const SourceFacts& facts) const;
+  GtidSet Excluded(const SourceFacts& facts) const;
   Status CheckPlace(const SourceFacts& facts, DumpRequest* request) const;
   bool WaitBeforeRetry(const Status& error);
   void SetState(ArchiverState state, Status error);
@@ -134,6 +147,7 @@ class SourceArchiver {
   std::optional<Session> session_;
   std::unique_ptr<Pipeline> pipeline_;
   std::optional<StreamScanner> scanner_;
+  GtidSet unsent_;                // what the source has proved that it left out
   bool distrust_tail_ = false;    // an fdatasync failed: what is not announced must not be believed
   int64_t segment_begun_us_ = 0;  // monotonic
 

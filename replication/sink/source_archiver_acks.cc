@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "replication/base/failpoint.h"
 #include "replication/sink/source_archiver.h"
 
 namespace tidemark {
@@ -68,6 +69,9 @@ Status SourceArchiver::NoteAckWanted(const ScannedEvent& event) {
   } else if (event.finished != nullptr) {
     unasked_ = true;
   }
+  if (event.role == EventRole::kHeartbeat && !acks_.waiting())
+    if (const std::optional<SourcePlace> said = acks_.Repeat())
+      TM_RETURN_IF_ERROR(source_->Acknowledge(said->file, said->position));
   if (unasked_ && semi_sync_ == SemiSyncState::kOn &&
       (event.role == EventRole::kHeartbeat ||
        clock_.MonotonicMicroseconds() - asked_us_ > kUnaskedUs))
@@ -81,6 +85,7 @@ Status SourceArchiver::NoteAckWanted(const ScannedEvent& event) {
 Status SourceArchiver::Acknowledge() {
   while (acks_.waiting()) {
     if (const std::optional<SourcePlace> place = acks_.Due()) {
+      TM_FAILPOINT("sink.acknowledging");
       TM_RETURN_IF_ERROR(source_->Acknowledge(place->file, place->position));
       acks_.Sent(clock_.MonotonicMicroseconds());
       continue;

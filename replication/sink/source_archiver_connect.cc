@@ -17,10 +17,42 @@ constexpr uint64_t kBinlogEncryptionBytes = 512;
 
 }  // namespace
 
+// Once: from then on the source is there, and says itself what it continues.
+Status SourceArchiver::BeginLineage() {
+  if (options_.continues.empty()) return OkStatus();
+  TM_ASSIGN_OR_RETURN(const bool begun,
+                      LineageIsBegun(archive_, options_.source, options_.continues));
+  if (begun) return OkStatus();
+  source_->NoteArchived({}, std::nullopt);
+  Result<SourceFacts> facts = source_->Connect();
+  source_->Disconnect();
+  if (!facts.ok()) return facts.error();
+  LineageBeginning beginning;
+  beginning.source = options_.source;
+  beginning.parent = options_.continues;
+  beginning.executed = facts->gtid_executed;
+  beginning.server = facts->server;
+  beginning.writer = options_.pipeline.writer;
+  beginning.writer.hash_raw = true;
+  beginning.hooks = options_.lineage_hooks;
+  beginning.give_up = [this] { return stopping_.load(); };
+  TM_ASSIGN_OR_RETURN(const SourceFork fork, tidemark::BeginLineage(archive_, clock_, beginning));
+  spdlog::warn("[{}] continues {} from {} on, behind its segment {} and {}", options_.source,
+               fork.parent, facts->server, fork.segment, fork.set.ToString());
+  if (!fork.lost.empty())
+    spdlog::warn("[{}] what {} has beyond that is given up here: {}", options_.source, fork.parent,
+                 fork.lost.ToString());
+  return OkStatus();
+}
+
 Status SourceArchiver::Connect(DumpRequest* request) {
+  // Where nothing is of our own yet, the server that was archived last is that of a history which
+  // was given up.
+  const bool parents_end = !identity_.forks.empty() && session_->resume().place.file.empty();
   const std::vector<Uuid>& servers = identity_.server_uuids;
-  source_->NoteArchived(session_->resume().executed,
-                        servers.empty() ? std::nullopt : std::optional(servers.back()));
+  source_->NoteArchived(session_->resume().executed, servers.empty() || parents_end
+                                                         ? std::nullopt
+                                                         : std::optional(servers.back()));
   TM_ASSIGN_OR_RETURN(SourceFacts facts, source_->Connect());
   TM_ASSIGN_OR_RETURN(GapRecord gap, CheckHistory(facts));
   TM_RETURN_IF_ERROR(CheckPlace(facts, request));
@@ -41,19 +73,35 @@ Status SourceArchiver::Connect(DumpRequest* request) {
       facts.tls_cipher.empty() ? "no TLS" : facts.tls_cipher,
       session_->resume().place.file.empty() ? "nothing yet" : session_->resume().place.file);
   if (!gap.missing.empty())
-    spdlog::warn("[{}] gap: {} will never be archived: {}", options_.source, gap.missing.ToString(),
-                 gap.reason);
+    spdlog::warn(
+        "[{}] gap: {} is not archived: {} (pitr import fills it, should the files turn up)",
+        options_.source, gap.missing.ToString(), gap.reason);
   session_->OnConnected(facts.server_uuid, gap);
-  request->exclude = session_->resume().executed;
+  request->exclude = Excluded(facts);
   meter_.OnConnected(facts.gtid_executed.Minus(request->exclude).Count());
   return OkStatus();
 }
 
-// Compares histories before anything is asked for (invariants 6 and 10).
+// All that we have, or know to be missing. A source refuses a replica that claims transactions of
+// the source's own UUID which it has never had (sql/rpl_binlog_sender.cc, check_start_file): such
+// ones of a gap are left out.
+GtidSet SourceArchiver::Excluded(const SourceFacts& facts) const {
+  const ResumePoint& resume = session_->resume();
+  GtidSet strange = resume.missing.Minus(facts.gtid_executed).Minus(facts.gtid_owned);
+  GtidSet own;
+  for (const auto& [tsid, intervals] : strange.map())
+    if (tsid.uuid == facts.server_uuid)
+      for (const GnoInterval& interval : intervals) own.Add(tsid, interval);
+  return resume.executed.Minus(own);
+}
+
+// Compares histories before anything is asked for (invariants 6 and 10). What is a recorded gap the
+// archive does not have either.
 Result<GapRecord> SourceArchiver::CheckHistory(const SourceFacts& facts) const {
   const GtidSet& ours = session_->resume().executed;
   // The source sends a transaction before it counts as executed there.
-  const GtidSet lost = ours.Minus(facts.gtid_executed).Minus(facts.gtid_owned);
+  const GtidSet lost =
+      ours.Minus(session_->resume().missing).Minus(facts.gtid_executed).Minus(facts.gtid_owned);
   if (!lost.empty())
     return Status(Code::kDivergence,
                   "the archive has transactions that source " + options_.source +
@@ -62,9 +110,11 @@ Result<GapRecord> SourceArchiver::CheckHistory(const SourceFacts& facts) const {
                   "it was rewound, restored, or promoted without them; `pitr rescue --missing-on " +
                       (facts.server.empty() ? "SERVER" : facts.server) +
                       "` lists them, and with --apply brings them back to it. To give them up, "
-                      "archive it under a new source name");
+                      "archive it under a new name with continues = \"" +
+                      options_.source + "\"");
   GapRecord gap;
   gap.missing = facts.gtid_purged.Minus(ours);
+  gap.missing.Add(unsent_.Minus(ours));
   if (gap.missing.empty() || options_.adopt_purged) {
     gap.reason = ours.empty()
                      ? "purged by the source before its first archiving (adopt_purged = true)"
@@ -75,7 +125,8 @@ Result<GapRecord> SourceArchiver::CheckHistory(const SourceFacts& facts) const {
   return Status(
       Code::kGap,
       "source " + options_.source +
-          " has purged transactions that the archive does not have: " + gap.missing.ToString(),
+          (gap.missing.IsSubsetOf(facts.gtid_purged) ? " has purged" : " has left out") +
+          " transactions that the archive does not have: " + gap.missing.ToString(),
       "set adopt_purged = true for this source to go on without them; they will be listed as a "
       "gap");
 }
@@ -108,6 +159,12 @@ Status SourceArchiver::CheckPlace(const SourceFacts& facts, DumpRequest* request
                       "the source lost the end of it in a crash, or was set back; archive it under "
                       "a new source name");
   if (place.server_uuid != facts.server_uuid) return OkStatus();
+  // Not asked for the list: then it is the source that judges the place.
+  if (facts.commits_wait && !facts.binlogs_visible && !place.file.empty()) {
+    request->file = place.file;
+    request->position = std::max<uint64_t>(place.position, kBinlogMagicSize);
+    return OkStatus();
+  }
   for (const SourceBinlog& binlog : facts.binlogs) {
     if (binlog.name != place.file) continue;
     if (binlog.bytes < place.position)

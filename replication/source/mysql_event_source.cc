@@ -64,6 +64,7 @@ struct MySqlEventSource::Dump {
   std::string encoded_set;
   std::string identity;
   uint32_t read_timeout_s = 0;
+  int64_t heartbeat_us = 0;
   bool first_event_seen = false;
   bool semi_sync = false;  // every packet has the header; known from the first one on
   bool tls = false;
@@ -87,12 +88,14 @@ Result<SourceFacts> MySqlEventSource::Connect() {
     if (socket_ < 0)
       return Status(Code::kIo, std::string("cannot duplicate a socket: ") + std::strerror(errno));
   }
-  Result<SourceFacts> facts = GatherFacts(*connection_);
+  Result<SourceFacts> facts = GatherFacts(*connection_, std::exchange(list_always_, false));
+  listed_ = facts.ok() && facts->binlogs_visible;
   if (interrupted_) return Interrupted();
   return facts;
 }
 
 void MySqlEventSource::Disconnect() {
+  watch_.Stop();
   {
     // Shutting down first spares the goodbye that mysql_close would otherwise wait to write to a
     // stuck peer.
@@ -188,6 +191,7 @@ Status MySqlEventSource::OpenDump(const DumpRequest& request) {
   dump->handle = connection_->handle();
   dump->identity = IdentityOf(request);
   dump->read_timeout_s = ReadTimeoutSeconds(request.heartbeat_us);
+  dump->heartbeat_us = request.heartbeat_us;
   dump->stream.server_id = request.server_id;
   dump->stream.flags = request.non_blocking ? kBinlogDumpNonBlock : 0;
   dump->stream.start_position = request.file.empty() ? 4 : request.position;
@@ -216,7 +220,10 @@ Result<Bytes> MySqlEventSource::Next() {
   if (dump_ == nullptr) [[unlikely]]
     return Status(Code::kUsage, "no dump is under way");
   MYSQL_RPL& stream = dump_->stream;
-  if (mysql_binlog_fetch(dump_->handle, &stream) != 0) [[unlikely]]
+  watch_.BeginFetch();
+  const int failed = mysql_binlog_fetch(dump_->handle, &stream);
+  watch_.EndFetch();
+  if (failed != 0) [[unlikely]]
     return EndDump(FetchFailed());
   if (stream.size == 0) [[unlikely]] {
     return EndDump({Code::kEndOfData, "source " + options_.Endpoint() + " has no further events"});
@@ -280,6 +287,7 @@ void MySqlEventSource::PrepareNext() {
   if (!dump_->first_event_seen) {
     dump_->first_event_seen = true;
     my_net_set_read_timeout(net, dump_->read_timeout_s);
+    watch_.Start(net->fd, int64_t{dump_->read_timeout_s} * 1000, dump_->heartbeat_us);
   }
   // Between packets an uncompressed connection's buffer holds nothing that is still needed
   // (sql-common/net_serv.cc).
@@ -289,12 +297,19 @@ void MySqlEventSource::PrepareNext() {
 Status MySqlEventSource::FetchFailed() {
   if (interrupted_) return Interrupted();
   Status status = connection_->LastError(SourcePhase::kDump, dump_->identity);
-  if (status.code() != Code::kSourceUnavailable) return status;
+  if (status.code() != Code::kSourceUnavailable) {
+    list_always_ = !listed_;
+    return status;
+  }
+  if (watch_.ended_it())
+    return std::move(status).WithHint("bytes came, but no event was whole for " +
+                                      std::to_string(dump_->handle->net.read_timeout) + " s");
   return std::move(status).WithHint("the link broke, or nothing came for " +
                                     std::to_string(dump_->handle->net.read_timeout) + " s");
 }
 
 Status MySqlEventSource::EndDump(Status why) {
+  watch_.Stop();
   dump_.reset();
   prepare_next_ = false;
   ack_wanted_ = false;

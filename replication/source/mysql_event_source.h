@@ -15,6 +15,7 @@
 #include <mutex>
 
 #include "replication/source/event_source.h"
+#include "replication/source/link_watch.h"
 #include "replication/source/semi_sync.h"
 
 namespace tidemark {
@@ -59,8 +60,12 @@ class MySqlEventSource final : public EventSource {
   std::unique_ptr<Dump> dump_;  // set while dumping
   bool prepare_next_ = false;   // PrepareNext has something to do
   bool ack_wanted_ = false;     // for the event that Next gave last
+  // The source refused a dump that was asked for without having seen its list of binary logs.
+  bool list_always_ = false;
+  bool listed_ = false;
   bool ask_semi_sync_ = false;  // the source has the plugin, and we were told to
   WakeUpFlag wake_up_;
+  LinkWatch watch_;  // from a dump's first event on
 
   std::atomic<bool> interrupted_ = false;
   std::mutex socket_mutex_;

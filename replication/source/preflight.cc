@@ -56,7 +56,7 @@ Result<SourceSettings> ReadSettings(Connection& connection) {
   TM_RETURN_IF_ERROR(ReadVariables(connection, &settings));
   TM_RETURN_IF_ERROR(ReadReplicas(connection, &settings));
   TM_ASSIGN_OR_RETURN(settings.facts, GatherFacts(connection));
-  settings.may_list_binlogs = settings.facts->binlogs_visible;
+  settings.may_list_binlogs = settings.facts->binlogs_visible || settings.facts->commits_wait;
   return settings;
 }
 

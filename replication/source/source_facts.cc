@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "replication/base/checksum.h"
+
 namespace tidemark {
 namespace {
 
@@ -28,8 +30,40 @@ GtidSet ParseOwned(const std::string& text) {
   return owned.ok() ? std::move(*owned) : GtidSet();
 }
 
+// Everything that follows is decided by this answer, and without TLS nothing else would tell if it
+// was damaged. LIMIT keeps the server from reading the variables twice.
+constexpr char kWhoAreYou[] =
+    "SELECT uuid, id, owned, executed, purged,"
+    " SHA2(CONCAT_WS('|', uuid, id, owned, executed, purged), 256) AS digest FROM"
+    " (SELECT @@GLOBAL.server_uuid AS uuid, @@GLOBAL.server_id AS id,"
+    " @@GLOBAL.gtid_owned AS owned, @@GLOBAL.gtid_executed AS executed,"
+    " @@GLOBAL.gtid_purged AS purged LIMIT 1) AS facts";
+
+std::string DigestOf(const QueryResult& answer, const QueryResult::Row& row) {
+  std::string text = answer.Text(row, "uuid");
+  for (const char* column : {"id", "owned", "executed", "purged"})
+    text.append("|").append(answer.Text(row, column));
+  Sha256 sha;
+  sha.Update(AsBytes(text));
+  const Sha256Digest digest = sha.Finish();
+  return Hex(digest);
+}
+
+Result<bool> CommitsWait(Connection& connection) {
+  TM_ASSIGN_OR_RETURN(
+      const QueryResult answer,
+      connection.Query(
+          "SHOW GLOBAL STATUS WHERE Variable_name IN "
+          "('Rpl_semi_sync_source_wait_sessions', 'Rpl_semi_sync_master_wait_sessions')"));
+  return std::any_of(answer.rows.begin(), answer.rows.end(), [&](const QueryResult::Row& row) {
+    return Number(answer.Text(row, "Value")) > 0;
+  });
+}
+
 // The source may withhold the list; everything but a broken link is survivable without it.
-Status GatherBinlogs(Connection& connection, SourceFacts* facts) {
+Status GatherBinlogs(Connection& connection, bool list_always, SourceFacts* facts) {
+  TM_ASSIGN_OR_RETURN(facts->commits_wait, CommitsWait(connection));
+  if (facts->commits_wait && !list_always) return OkStatus();
   Result<QueryResult> answer = connection.Query("SHOW BINARY LOGS");
   if (!answer.ok()) {
     return answer.error().code() == Code::kSourceRefused ? OkStatus() : answer.error();
@@ -50,18 +84,19 @@ Status RefuseMariaDb(const std::string& endpoint, const std::string& version) {
           "Tidemark archives MySQL 8.0 and later"};
 }
 
-Result<SourceFacts> GatherFacts(Connection& connection) {
+Result<SourceFacts> GatherFacts(Connection& connection, bool list_always) {
   std::string endpoint = connection.options().Endpoint();
   if (connection.IsMariaDb()) return RefuseMariaDb(endpoint, connection.ServerVersion());
-  TM_ASSIGN_OR_RETURN(
-      QueryResult answer,
-      connection.Query("SELECT @@GLOBAL.server_uuid AS uuid, @@GLOBAL.server_id AS id,"
-                       " @@GLOBAL.gtid_owned AS owned, @@GLOBAL.gtid_executed AS executed, "
-                       "@@GLOBAL.gtid_purged AS purged"));
+  TM_ASSIGN_OR_RETURN(const QueryResult answer, connection.Query(kWhoAreYou));
   if (answer.rows.size() != 1) {
     return Status(Code::kSourceRefused, "source " + endpoint + " did not say who it is");
   }
   const QueryResult::Row& row = answer.rows[0];
+  if (DigestOf(answer, row) != answer.Text(row, "digest")) {
+    return Status(Code::kSourceUnavailable,
+                  "what source " + endpoint + " says of itself was damaged on its way",
+                  "use TLS, which notices that everywhere");
+  }
   SourceFacts facts;
   TM_ASSIGN_OR_RETURN(facts.server_uuid, Uuid::Parse(answer.Text(row, "uuid")));
   facts.server_id = static_cast<uint32_t>(Number(answer.Text(row, "id")));
@@ -72,7 +107,7 @@ Result<SourceFacts> GatherFacts(Connection& connection) {
   facts.version_number = connection.VersionNumber();
   facts.tls_cipher = connection.TlsCipher();
   facts.server = connection.options().Server();
-  TM_RETURN_IF_ERROR(GatherBinlogs(connection, &facts));
+  TM_RETURN_IF_ERROR(GatherBinlogs(connection, list_always, &facts));
   return facts;
 }
 

@@ -27,13 +27,19 @@ struct SourceFacts {
   // gtid_executed yet. Read before it, so that none is missed between the two.
   GtidSet gtid_owned;
   std::vector<SourceBinlog> binlogs;  // oldest first, the active one last; read after the GTID sets
-  bool binlogs_visible = false;       // false: no binary log, or no REPLICATION CLIENT privilege
-  std::string tls_cipher;             // empty: the connection is not encrypted
-  std::string server;                 // how it was reached: "db1:3306", or a socket's path
+  bool binlogs_visible = false;       // false: no binary log, no privilege, or commits_wait
+  // For a semi-synchronous replica's acknowledgement, which may be ours. If the binary log is being
+  // rotated just then, the rotation waits for those commits and holds LOCK_log, for which SHOW
+  // BINARY LOGS would wait: with it, nobody would ever acknowledge (sql/binlog.cc, new_file_impl
+  // and prep_xids). So it was not asked.
+  bool commits_wait = false;
+  std::string tls_cipher;  // empty: the connection is not encrypted
+  std::string server;      // how it was reached: "db1:3306", or a socket's path
 };
 
-// kSourceRefused for a MariaDB, kSourceUnavailable if the link breaks.
-Result<SourceFacts> GatherFacts(Connection& connection);
+// kSourceRefused for a MariaDB, kSourceUnavailable if the link breaks. `list_always`: the binary
+// logs also while commits wait.
+Result<SourceFacts> GatherFacts(Connection& connection, bool list_always = false);
 
 Status RefuseMariaDb(const std::string& endpoint, const std::string& version);
 

@@ -53,18 +53,32 @@ class Daemon {
   void AddSource(const std::string& name, const MySqlServer& server,
                  const std::string& settings = {}) {
     if (settings.find("host") == std::string::npos)
-      sources_ += "[[source]]\nsocket = \"" + server.socket() + "\"\nuser = \"root\"\n";
+      AddSourceBehind("socket = \"" + server.socket() + "\"\nuser = \"root\"\n", name, settings);
     else
-      sources_ += "[[source]]\nport = " + std::to_string(server.port()) + "\n";
+      AddSourceBehind("port = " + std::to_string(server.port()) + "\n", name, settings);
+  }
+  // Over TCP, to another port of this machine than a server's own: a proxy's.
+  void AddSourceAtPort(const std::string& name, int port, const std::string& settings) {
+    AddSourceBehind("host = \"127.0.0.1\"\nuser = \"root\"\nport = " + std::to_string(port) + "\n",
+                    name, settings);
+  }
+  void AddSourceBehind(const std::string& address, const std::string& name,
+                       const std::string& settings) {
+    sources_ += "[[source]]\n" + address;
     sources_ += "name = \"" + name +
                 "\"\nserver_id = " + std::to_string(4200001 + source_count_++) +
                 "\nheartbeat_ms = 200\nretry_ms_min = 10\nretry_ms_max = 300\n" + settings + "\n";
   }
   void ForgetSources() { sources_.clear(); }
-  void Configure(const std::string& tables) { more_ += tables; }  // behind the sources
+  void Configure(const std::string& tables) { more_ += tables; }            // behind the sources
+  void ConfigureArchive(const std::string& settings) { top_ += settings; }  // outside of tables
+  void SetEnvironment(const std::string& name, const std::string& value) {
+    std::erase_if(environment_, [&](const auto& variable) { return variable.first == name; });
+    environment_.emplace_back(name, value);
+  }
   std::string WriteConfig() {
     const std::string path = directory_.Path("tidemarkd.toml");
-    std::ofstream(path) << "archive = \"" << archive_ << "\"\n" << sources_ << more_;
+    std::ofstream(path) << "archive = \"" << archive_ << "\"\n" << top_ << sources_ << more_;
     return path;
   }
   std::string Secret(const std::string& name, const std::string& text) {
@@ -76,8 +90,10 @@ class Daemon {
 
   // Comes back as soon as it runs; whether it starts well is for the caller to see.
   void Start() {
+    ProgramOptions options;
+    options.env = environment_;
     auto started =
-        BackgroundProgram::Start({Binary("tidemarkd"), "--config", WriteConfig()}, log());
+        BackgroundProgram::Start({Binary("tidemarkd"), "--config", WriteConfig()}, log(), options);
     ASSERT_TRUE(started.ok()) << started.error().message();
     process_ = std::move(*started);
   }
@@ -190,8 +206,10 @@ class Daemon {
  private:
   TempDir directory_{"tidemark-daemon"};
   std::string archive_;
+  std::string top_;
   std::string sources_;
   std::string more_;
+  std::vector<std::pair<std::string, std::string>> environment_;
   int source_count_ = 0;
   std::unique_ptr<BackgroundProgram> process_;
 };

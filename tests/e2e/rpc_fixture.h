@@ -55,6 +55,7 @@ inline Curled Curl(std::vector<std::string> arguments) {
 // tidemarkd with an [rpc] table: a TCP address on loopback and a unix socket.
 class RpcDaemon : public Daemon {
  public:
+  using Daemon::Daemon;
   // `settings`: of [rpc], behind listen.
   void Rpc(const std::string& settings, const std::string& more_addresses = {}) {
     Configure("[rpc]\nlisten = [\"127.0.0.1:" + std::to_string(port_) + "\", \"unix:" + socket() +

@@ -1,6 +1,8 @@
 // tidemarkd as a semi-synchronous replica of a real MySQL: the source counts each commit as
 // acknowledged, and whatever is killed, a commit that a client saw succeed is in the archive.
+#include <chrono>
 #include <cstdlib>
+#include <future>
 #include <random>
 
 #include "tests/e2e/daemon_fixture.h"
@@ -194,6 +196,47 @@ TEST(SemiSync, WhateverIsKilledWhatAClientSawSucceedIsArchived) {
   }
   RecordProperty("commits", static_cast<int>(commits));
   std::cout << rounds << " rounds, " << commits << " commits seen to succeed, none lost\n";
+  daemon.ExpectVerified();
+}
+
+// A rotation waits, with LOCK_log, for commits that wait for an acknowledgement: whoever asks the
+// source for anything behind that lock before it acknowledges waits for ever.
+TEST(SemiSync, ARotationUnderWaitingCommitsDoesNotKeepUsFromAcknowledgingThem) {
+  auto primary = StartSemiSyncPrimary();
+  ASSERT_TRUE(primary);
+  Daemon daemon;
+  daemon.AddSource("main", *primary, kAuto);
+  daemon.Start();
+  ASSERT_TRUE(Becomes(daemon, "ready")) << daemon.LogTail();
+  ASSERT_TRUE(primary->Execute("SET GLOBAL rpl_semi_sync_source_enabled = ON").ok());
+  ASSERT_TRUE(primary->Execute("INSERT INTO d.t (b) VALUES (1)").ok());
+  daemon.Kill9();
+  const auto execute = [&](const std::string& statement) {
+    return std::async(std::launch::async, [&primary, statement] {
+      auto connection = primary->Connect();
+      return connection.ok() && (*connection)->Execute(statement).ok();
+    });
+  };
+  auto commit = execute("INSERT INTO d.t (b) VALUES (2)");
+  EXPECT_TRUE(WaitUntil([&] { return Counter(*primary, "wait_sessions") == 1; }, kPatienceMs));
+  auto rotation = execute("FLUSH BINARY LOGS");
+  const auto waits = [&] {
+    const auto found = primary->QueryValue(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'FLUSH BINARY LOGS'");
+    return found.ok() && *found == "1";
+  };
+  EXPECT_TRUE(WaitUntil(waits, kPatienceMs));
+  daemon.Start();
+  const bool released =
+      commit.wait_for(std::chrono::milliseconds(kPatienceMs)) == std::future_status::ready &&
+      rotation.wait_for(std::chrono::milliseconds(kPatienceMs)) == std::future_status::ready;
+  EXPECT_TRUE(released) << daemon.LogTail();
+  if (!released) primary->Kill9();
+  EXPECT_EQ(commit.get(), released);
+  EXPECT_EQ(rotation.get(), released);
+  ASSERT_TRUE(released);
+  EXPECT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
+  EXPECT_EQ(daemon.Stop(), 0) << daemon.LogTail();
   daemon.ExpectVerified();
 }
 

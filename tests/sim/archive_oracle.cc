@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "index/entries.h"
+#include "replication/archive/gap_room.h"
 #include "replication/archive/segment_reader.h"
 
 namespace tidemark::sim {
@@ -42,10 +43,6 @@ void ArchiveOracle::Forget(size_t count) {
   for (const Seen& seen : seen_) Take(seen);
 }
 
-bool ArchiveOracle::RefusesRightly(const Server& server) const {
-  return DivergesFrom(server) || !missing_.IsSubsetOf(server.executed());
-}
-
 bool ArchiveOracle::DivergesFrom(const Server& server) const {
   for (const auto& [gtid, id] : ids_) {
     const auto found = server.ids().find(gtid);
@@ -62,8 +59,6 @@ Verdict ArchiveOracle::Check(Index* index, bool gaps_allowed) {
   ArchiveDirectory archive(disk_, kArchive);
   auto numbers = archive.Segments(kSource);
   if (!numbers.ok()) return Violation{"archive reads", numbers.error().message()};
-  if (!numbers->empty() && numbers->front() != 1)
-    return Violation{"archive reads", "it does not begin with segment 1"};
   Forget(numbers->size());
   for (size_t i = 0; i < numbers->size(); ++i) {
     const std::string* stored = disk_.Contents(archive.SegmentPath(kSource, (*numbers)[i]));
@@ -71,13 +66,13 @@ Verdict ArchiveOracle::Check(Index* index, bool gaps_allowed) {
     Forget(i);
     Seen seen;
     seen.stored = *stored;
-    if (Verdict verdict = CheckSegment(i + 1, gaps_allowed, &seen)) return verdict;
+    if (Verdict verdict = CheckSegment((*numbers)[i], gaps_allowed, &seen)) return verdict;
     Take(seen);
     seen_.push_back(std::move(seen));
   }
   if (index == nullptr) return std::nullopt;
   for (size_t i = 0; i < seen_.size(); ++i)
-    if (Verdict verdict = CheckIndex(*index, i + 1, seen_[i])) return verdict;
+    if (Verdict verdict = CheckIndex(*index, (*numbers)[i], seen_[i])) return verdict;
   auto known = index->Segments(kSource);
   if (!known.ok()) return Violation{"index equals rebuild", known.error().message()};
   if (known->size() != seen_.size())
@@ -118,6 +113,9 @@ Verdict ArchiveOracle::CheckHeader(const Seen& seen, bool gaps_allowed) const {
   const SegmentHeader& header = seen.header;
   const GtidSet& gap = header.gap.missing;
   const GtidSet so_far = archived_.Union(missing_);
+  const uint64_t follows = seen_.empty() ? 1 : seen_.back().header.number + 1;
+  if (header.number != follows + (gap.empty() ? 0 : kSegmentNumbersPerGap))
+    return Say("no silent gap", header.number, "leaves no room for its gap, or for none");
   if (header.previous != so_far.Union(gap) || gap.Intersects(archived_))
     return Say("no silent gap", header.number,
                "goes on behind " + header.previous.ToString() + ", but before it are " +

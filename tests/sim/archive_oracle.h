@@ -47,8 +47,6 @@ class ArchiveOracle {
     const auto found = ids_.find(transaction.gtid);
     return found != ids_.end() && found->second != transaction.id;
   }
-  // That, or the server never had what the archive knows to be missing.
-  bool RefusesRightly(const Server& server) const;
   // The server that the newest segment came from (of several incarnations any that fits): nullptr
   // if there is none.
   std::shared_ptr<Server> LastServer() const;

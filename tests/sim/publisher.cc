@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "replication/archive/gap_room.h"
+
 namespace tidemark::sim {
 
 Status Publisher::OnDurable(const DurableBatch& batch) {
@@ -16,8 +18,9 @@ Status Publisher::OnDurable(const DurableBatch& batch) {
   const uint64_t number = segment.header.number;
   if (!published_.empty()) {
     const auto& [last_number, last] = *published_.rbegin();
-    const bool follows = number == last_number ? segment.raw_bytes >= last.raw_bytes
-                                               : number == last_number + 1 && last.sealed;
+    const bool follows = number == last_number
+                             ? segment.raw_bytes >= last.raw_bytes
+                             : number == Follower(last_number, segment) && last.sealed;
     if (!follows && !published_.contains(number))
       violated_({"published in order", "segment " + std::to_string(number) + " follows " +
                                            std::to_string(last_number) +
@@ -26,6 +29,10 @@ Status Publisher::OnDurable(const DurableBatch& batch) {
   ++batches_;
   (void)Publish(segment);
   return OkStatus();
+}
+
+uint64_t Publisher::Follower(uint64_t number, const SegmentRecord& segment) {
+  return number + 1 + (segment.header.gap.missing.empty() ? 0 : kSegmentNumbersPerGap);
 }
 
 bool Publisher::Publish(const SegmentRecord& segment) {

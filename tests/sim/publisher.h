@@ -27,6 +27,7 @@ class Publisher : public DurableListener {
   void SetIndex(Index* index) { index_ = index; }
   // One batch in so many is refused by the index.
   void SetRefusals(uint64_t one_in) { refuse_one_in_ = one_in; }
+  bool refuses() const { return refuse_one_in_ != 0; }
   // The process is gone: whatever is still announced reaches nobody.
   void set_dead(bool dead) { dead_ = dead; }
 
@@ -39,6 +40,7 @@ class Publisher : public DurableListener {
   // All that the last published batch says to be archived or known missing.
   const GtidSet& resume() const { return resume_; }
   uint64_t batches() const { return batches_; }
+  bool LastIsSealed() const { return published_.empty() || published_.rbegin()->second.sealed; }
   uint64_t PublishedBytes(uint64_t segment) const {
     const auto found = published_.find(segment);
     return found == published_.end() ? 0 : found->second.bytes.size();
@@ -51,6 +53,7 @@ class Publisher : public DurableListener {
     uint64_t raw_bytes = 0;
   };
 
+  static uint64_t Follower(uint64_t number, const SegmentRecord& segment);
   bool Publish(const SegmentRecord& segment);
 
   Disk& disk_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "tests/sim/real_index.h"
 
@@ -75,6 +76,7 @@ void Run::DrawPlan() {
   if (dice_.OneIn(3))
     limits.segment_age_us_max = static_cast<int64_t>(dice_.Between(1000, 200'000));
   transactions_max_ = dice_.Between(5, 80);
+  if (!dice_.OneIn(3)) reserve_bytes_ = dice_.Between(8, 16) << 10;
   // Which of the two: that a server was set back cannot be told across a change of servers.
   (dice_.OneIn(3) ? sets_back_ : fails_over_) = true;
   purges_ = dice_.OneIn(2);
@@ -104,6 +106,7 @@ Run::Life Run::DrawLife() {
   life.happens_one_in = dice_.Between(2, 30);
   life.once = dice_.OneIn(8);
   DiskFaults faults;
+  room_to_seal_ = false;
   if (dice_.OneIn(2)) {
     const auto rate = [this] { return dice_.OneIn(2) ? dice_.Between(10, 300) : 0; };
     faults.read = rate();
@@ -136,6 +139,9 @@ void Run::Live(const Life& life) {
   Note("life", static_cast<uint64_t>(life.end), life.turns);
   life_ = life;
   dead_ = stopping_ = ready_ = false;
+  archiver_options_.reserve = nullptr;
+  reserve_.reset();
+  reserve_given_up_ = false;
   last_error_ = OkStatus();
   disk_.Revive();
   publisher_.set_dead(false);
@@ -169,6 +175,8 @@ void Run::Turn(const char* operation) {
   if (!dead_) {
     if (dice_.OneIn(life_.happens_one_in)) Happen();
     if (crash_in_ > 0 && --crash_in_ == 0 && !life_.until_caught_up) LoseTheEnd();
+    if (free_in_ > 0 && --free_in_ == 0) FreeDisk();
+    CheckReserve(operation);
     if (life_.until_caught_up && !stopping_ && archiver_ != nullptr) {
       const bool idle = std::string_view(operation) == kIdle;
       const Code error =
@@ -235,10 +243,21 @@ void Run::Daemon() {
   archiver_.reset();
 }
 
+// As the daemon and its workers do it.
 Status Run::Begin(ArchiveDirectory& archive, std::unique_ptr<FileLock>* lock) {
   if (*lock == nullptr) {
     TM_ASSIGN_OR_RETURN(*lock, archive.LockForWriting());
   }
+  if (reserve_ == nullptr) {
+    reserve_ = std::make_unique<SpaceReserve>(disk_, kArchive, reserve_bytes_);
+    (void)reserve_->Open();
+    archiver_options_.reserve = reserve_.get();
+  }
+  const Status begun = BeginOnce(archive);
+  return begun.code() == Code::kDiskFull && reserve_->GiveUp() ? BeginOnce(archive) : begun;
+}
+
+Status Run::BeginOnce(ArchiveDirectory& archive) {
   const auto turn = [this](const char* operation) { Turn(operation); };
   const auto on_ack = [this](const Server& server, const std::string& file, uint64_t position) {
     OnAck(server, file, position);
@@ -263,6 +282,24 @@ Status Run::Begin(ArchiveDirectory& archive, std::unique_ptr<FileLock>* lock) {
   if (!dead_) CheckArchive(true);
   ready_ = true;
   return OkStatus();
+}
+
+// The reserve is there for as long as archiving goes on, and is room enough to seal what there is.
+void Run::CheckReserve(std::string_view operation) {
+  if (reserve_bytes_ == 0 || reserve_ == nullptr || !ready_) return;
+  const bool was_given_up = std::exchange(reserve_given_up_, reserve_->given_up());
+  if (reserve_given_up_ && !was_given_up) ++counts_.reserves_given_up;
+  const std::string* reserve = disk_.Contents(reserve_->path());
+  if (operation == "dump" && reserve != nullptr && reserve->empty())
+    return Violated({"the reserve is not eaten", "archiving goes on without it"});
+  // Whoever waits asks for the room that there is, or reads the segment that it could not seal.
+  if (operation != "stat" || !room_to_seal_) return;
+  const ArchiverStatus status = archiver_->status();
+  if (status.state != ArchiverState::kWaiting || status.last_error.code() != Code::kDiskFull)
+    return;
+  if (!publisher_.LastIsSealed())
+    Violated({"sealed on a full disk", "there was a reserve of " + std::to_string(reserve_bytes_) +
+                                           " bytes, and the last segment is open"});
 }
 
 // A client has been told that its commit succeeded: nothing may take that back.
@@ -351,6 +388,12 @@ void Run::CatchUp() {
   disk_.SetFaults({});
   link_faults_ = {};
   publisher_.SetRefusals(0);
+  // First the disk is full, and what begins so must go on by itself.
+  if (dice_.OneIn(3)) {
+    FillDisk();
+    room_to_seal_ = false;  // the process that had the reserve is gone
+    free_in_ = 1 + dice_.Small(12);
+  }
   for (int attempts = 0; attempts < 4; ++attempts) {
     primary_->up = true;
     transactions_max_ = UINT64_MAX;
@@ -362,12 +405,23 @@ void Run::CatchUp() {
     if (Over()) return;
     const bool diverges = oracle_.DivergesFrom(*primary_);
     if (CaughtUp() && !diverges) {
+      // It may have ended on the full disk. What was given up then is made by the next process. (A
+      // reserve that was never made is the main loop's to make, which is not here.)
+      const std::string* reserve = disk_.Contents(std::string(kArchive) + "/reserve");
+      const bool given_up = reserve != nullptr && reserve->size() != reserve_bytes_;
+      if (given_up && free_in_ == 0 && attempts > 0)
+        return Violated({"the reserve comes back", "there is room, and it is not there"});
+      if (given_up || free_in_ > 0) {
+        FreeDisk();
+        free_in_ = 0;
+        continue;
+      }
       const GtidSet lacking =
           primary_->executed().Minus(oracle_.archived().Union(oracle_.missing()));
       if (!lacking.empty()) Violated({"liveness", "ended without " + lacking.ToString()});
       return;
     }
-    if (last_error_.code() == Code::kDivergence && oracle_.RefusesRightly(*primary_)) {
+    if (last_error_.code() == Code::kDivergence && oracle_.DivergesFrom(*primary_)) {
       ++counts_.divergences;
       primary_ = oracle_.LastServer();
     } else if (last_error_.code() == Code::kGap && !archiver_options_.adopt_purged) {

@@ -32,6 +32,7 @@ struct RunCounts {
   uint64_t runs = 0, turns = 0, lives = 0, power_cuts = 0, kills = 0, stops = 0;
   uint64_t transactions = 0, batches = 0, acknowledged = 0, segments = 0, disk_failures = 0;
   uint64_t gaps = 0, failovers = 0, set_backs = 0, divergences = 0, refused_tails = 0;
+  uint64_t reserves_given_up = 0;
   void Add(const RunCounts& other);
 };
 
@@ -80,6 +81,8 @@ class Run {
   void Live(const Life& life);
   void Daemon();
   Status Begin(ArchiveDirectory& archive, std::unique_ptr<FileLock>* lock);
+  Status BeginOnce(ArchiveDirectory& archive);
+  void CheckReserve(std::string_view operation);
   void OnAck(const Server& server, const std::string& name, uint64_t position);
   void AfterRefusal(const Status& refusal);
   void AfterOrderlyStop();
@@ -101,6 +104,8 @@ class Run {
   void SetBack(size_t lost_max);
   void LoseTheEnd();
   void ChangeDisk();
+  void FillDisk();
+  void FreeDisk();
   uint32_t NowSeconds();
 
   const RunOptions options_;
@@ -125,6 +130,8 @@ class Run {
   bool fails_over_ = false;
   bool sets_back_ = false;
   uint64_t crash_in_ = 0;  // turns; 0: not now
+  uint64_t free_in_ = 0;   // likewise
+  uint64_t reserve_bytes_ = 0;
 
   Life life_;
   bool dead_ = false;
@@ -132,6 +139,9 @@ class Run {
   bool ready_ = false;  // prepared and healed
   bool quiet_ = false;  // oracles look: time stands still
   bool power_was_cut_ = false;
+  bool room_to_seal_ = false;  // the disk is full, nothing else fails, and the reserve was there
+  std::unique_ptr<SpaceReserve> reserve_;
+  bool reserve_given_up_ = false;
   std::unique_ptr<SourceArchiver> archiver_;
   Status last_error_;  // of the archiver, when its life ended
   uint64_t next_id_ = 1;

@@ -75,11 +75,11 @@ void Print(const RunCounts& c, double seconds) {
       "%llu turns\n%llu transactions, %llu batches, %llu acknowledged, %llu segments; %llu disk "
       "failures, %llu "
       "fail-overs, %llu set back, %llu divergences refused, %llu with gaps, %llu torn tails "
-      "refused\n",
+      "refused, %llu reserves given up\n",
       n(c.runs), seconds, static_cast<double>(c.runs) / seconds, n(c.lives), n(c.power_cuts),
       n(c.kills), n(c.stops), n(c.turns), n(c.transactions), n(c.batches), n(c.acknowledged),
       n(c.segments), n(c.disk_failures), n(c.failovers), n(c.set_backs), n(c.divergences),
-      n(c.gaps), n(c.refused_tails));
+      n(c.gaps), n(c.refused_tails), n(c.reserves_given_up));
 }
 
 int Main(int argc, char** argv) {

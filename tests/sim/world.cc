@@ -111,16 +111,28 @@ void Run::SetBack(size_t lost_max) {
 }
 
 void Run::ChangeDisk() {
+  const bool full = disk_.faults().capacity_bytes != UINT64_MAX;
+  if (full) return FreeDisk();
+  if (!life_.until_caught_up && dice_.OneIn(2)) FillDisk();
+}
+
+void Run::FreeDisk() {
   DiskFaults faults = disk_.faults();
-  if (faults.capacity_bytes == UINT64_MAX && life_.until_caught_up) return;
-  if (faults.capacity_bytes != UINT64_MAX) {
-    Note("disk is freed");
-    faults.capacity_bytes = UINT64_MAX;
-  } else if (dice_.OneIn(2)) {
-    faults.capacity_bytes = disk_.used_bytes() + dice_.Small(13);
-    Note("disk is filled", faults.capacity_bytes);
-  }
+  faults.capacity_bytes = UINT64_MAX;
+  Note("disk is freed");
   disk_.SetFaults(faults);
+  room_to_seal_ = false;
+}
+
+// By somebody else, but for a little.
+void Run::FillDisk() {
+  DiskFaults faults = disk_.faults();
+  faults.capacity_bytes = disk_.used_bytes() + dice_.Small(13);
+  Note("disk is filled", faults.capacity_bytes);
+  disk_.SetFaults(faults);
+  const bool reserve_held = reserve_ != nullptr && reserve_->held_bytes() > 0;
+  room_to_seal_ = reserve_held && !publisher_.refuses() &&
+                  faults.read + faults.write + faults.sync + faults.name == 0;
 }
 
 }  // namespace tidemark::sim

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "replication/archive/gap_room.h"
 #include "replication/event/control_events.h"
 
 namespace tidemark::testing {
@@ -57,6 +58,7 @@ void ArchiveBuilder::BeginFile(const std::string& name) {
 
 void ArchiveBuilder::BeginSegment(uint64_t source_start, const std::string& prefix) {
   SegmentHeader header;
+  if (!gap_.missing.empty()) number_ += kSegmentNumbersPerGap;
   header.number = ++number_;
   header.source_name = source_;
   header.server_uuid = server_;

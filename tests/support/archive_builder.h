@@ -34,7 +34,8 @@ class ArchiveBuilder {
   void Add(const TransactionSpec& transaction);
   // Seals and goes on in a continuation segment of the same file.
   void Continue(SealReason reason = SealReason::kSize);
-  // Seals; the next file begins behind `missing`, which its segment records.
+  // Seals; the next file begins behind `missing`, which its segment records. Its number leaves room
+  // for it.
   void Gap(const GtidSet& missing, const std::string& reason);
   // A whole file of a real server (magic to Rotate) as one segment.
   void AddWholeFile(const std::string& name, std::string_view bytes);

@@ -19,7 +19,13 @@ class MemoryFile : public File {
     return size;
   }
   Status Append(Bytes bytes) override {
-    return Change([&] { node_->contents.append(AsText(bytes)); });
+    bool full = false;
+    TM_RETURN_IF_ERROR(Change([&] {
+      const uint64_t room = system_.Room();
+      full = bytes.size() > room;
+      node_->contents.append(AsText(full ? bytes.first(room) : bytes));
+    }));
+    return full ? Status(Code::kDiskFull, "cannot write to " + path_ + ": no room") : OkStatus();
   }
   Status Truncate(uint64_t size) override {
     return Change([&] { node_->contents.resize(size); });
@@ -106,12 +112,16 @@ bool MemoryFileSystem::IsDirectory(const std::string& path) {
 
 Status MemoryFileSystem::CreateDirectories(const std::string& path) {
   std::lock_guard lock(mutex_);
+  std::vector<std::string> missing;  // the parents last, which come first
   for (std::string at = path; !directories_.contains(at); at = ParentOf(at)) {
-    if (names_.contains(at))
-      return Status(Code::kIo, "cannot create " + at + ": something else has that name");
-    TM_RETURN_IF_ERROR(Change(at));
-    directories_.insert(at);
+    missing.push_back(at);
     if (at == ParentOf(at)) break;
+  }
+  for (auto at = missing.rbegin(); at != missing.rend(); ++at) {
+    if (names_.contains(*at))
+      return Status(Code::kIo, "cannot create " + *at + ": something else has that name");
+    TM_RETURN_IF_ERROR(Change(*at));
+    directories_.insert(*at);
   }
   return OkStatus();
 }
@@ -145,7 +155,41 @@ Status MemoryFileSystem::Remove(const std::string& path) {
   return OkStatus();
 }
 
-Result<uint64_t> MemoryFileSystem::FreeBytes(const std::string&) { return free_bytes_; }
+Status MemoryFileSystem::Link(const std::string& from, const std::string& to) {
+  std::lock_guard lock(mutex_);
+  const auto found = names_.find(from);
+  if (found == names_.end())
+    return Status(Code::kNotFound, "cannot link " + from + ": no such file");
+  if (links_refused_ || names_.contains(to))
+    return Status(Code::kIo, "cannot link " + from + " to " + to);
+  TM_RETURN_IF_ERROR(Change(to));
+  names_[to] = found->second;
+  return OkStatus();
+}
+
+Result<uint64_t> MemoryFileSystem::FreeBytes(const std::string&) {
+  std::lock_guard lock(mutex_);
+  return std::min(free_bytes_, Room());
+}
+
+uint64_t MemoryFileSystem::Room() const {
+  if (capacity_bytes_ == UINT64_MAX) return UINT64_MAX;
+  uint64_t used = 0;
+  for (const auto& [path, node] : names_) used += node->contents.size();
+  return capacity_bytes_ - std::min(used, capacity_bytes_);
+}
+
+uint64_t MemoryFileSystem::used_bytes() const {
+  std::lock_guard lock(mutex_);
+  uint64_t used = 0;
+  for (const auto& [path, node] : names_) used += node->contents.size();
+  return used;
+}
+
+void MemoryFileSystem::set_capacity_bytes(uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  capacity_bytes_ = bytes;
+}
 
 Result<std::unique_ptr<FileLock>> MemoryFileSystem::Lock(const std::string& path) {
   std::lock_guard lock(mutex_);

@@ -26,6 +26,7 @@ class MemoryFileSystem : public FileSystem {
   Status SyncDirectory(const std::string& path) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& path) override;
+  Status Link(const std::string& from, const std::string& to) override;
   Result<uint64_t> FreeBytes(const std::string& path) override;
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
 
@@ -36,12 +37,17 @@ class MemoryFileSystem : public FileSystem {
   // What a power failure leaves: names made durable by SyncDirectory, contents made durable by
   // DataSync.
   void Crash();
+  // Link is refused, as by a file system that has no links.
+  void RefuseLinks() { links_refused_ = true; }
   // After `changes` more changes (Append, Truncate, DataSync, Rename, Remove, new names) each one
   // fails with `code`.
   void FailAfter(uint64_t changes, Code code = Code::kIo);
   void StopFailing();
   uint64_t changes() const;  // so far: a test fails at each of them in turn
   void set_free_bytes(uint64_t bytes) { free_bytes_ = bytes; }
+  // All files together have at most so many bytes: an Append stops there, with kDiskFull.
+  void set_capacity_bytes(uint64_t bytes);
+  uint64_t used_bytes() const;
 
  private:
   friend class MemoryFile;
@@ -53,6 +59,7 @@ class MemoryFileSystem : public FileSystem {
   using Names = std::map<std::string, std::shared_ptr<Node>>;
 
   Status Change(const std::string& path);  // call with mutex_ held
+  uint64_t Room() const;                   // likewise
   static std::string ParentOf(const std::string& path);
 
   mutable std::mutex mutex_;
@@ -63,7 +70,9 @@ class MemoryFileSystem : public FileSystem {
   std::optional<uint64_t> changes_until_failure_;
   Code failure_ = Code::kIo;
   uint64_t changes_ = 0;
+  bool links_refused_ = false;
   uint64_t free_bytes_ = uint64_t{1} << 40;
+  uint64_t capacity_bytes_ = UINT64_MAX;
 };
 
 }  // namespace tidemark

@@ -68,6 +68,12 @@ class DiskFile : public File {
     return OkStatus();
   }
 
+  Result<bool> OnDisk() override {
+    const auto alone = disk_.Alone();
+    TM_RETURN_IF_ERROR(Enter("compare", disk_.faults_.read));
+    return inode_->cache == inode_->platter;
+  }
+
   Result<uint64_t> Size() override {
     const auto alone = disk_.Alone();
     TM_RETURN_IF_ERROR(Enter("stat", disk_.faults_.read));
@@ -359,26 +365,11 @@ uint64_t Disk::room() const {
   return faults_.capacity_bytes > used ? faults_.capacity_bytes - used : 0;
 }
 
-// Pages that a failed sync lost count as dirty again: they are lost to the process that heard of
-// it. (A kernel that forgets them while another process takes over is not modelled: README.md.)
 void Disk::Kill() {
   const auto alone = Alone();
   dead_ = true;
   ++process_;
   locked_.clear();
-  for (const auto& [path, inode] : names_) {
-    const size_t pages =
-        (std::max(inode->cache.size(), inode->platter.size()) + page_bytes_ - 1) / page_bytes_;
-    inode->dirty.resize(pages);
-    for (size_t page = 0; page < pages; ++page) {
-      const size_t begin = page * page_bytes_;
-      const auto part = [&](const std::string& bytes) {
-        return std::string_view(bytes).substr(std::min(begin, bytes.size()), page_bytes_);
-      };
-      if (part(inode->cache) != part(inode->platter)) inode->dirty[page] = true;
-    }
-    inode->size_dirty = inode->cache.size() != inode->platter.size();
-  }
 }
 
 void Disk::PowerCut() {

@@ -78,12 +78,12 @@ Status Run(const Context& context, const Options& options) {
   std::stable_sort(report.findings.begin(), report.findings.end(),
                    [](const Finding& a, const Finding& b) { return a.severity < b.severity; });
   for (const Finding& finding : report.findings) {
-    fmt::print("{:<8} {:<31} {}\n", SeverityName(finding.severity), finding.check, finding.message);
+    Say("{:<8} {:<31} {}\n", SeverityName(finding.severity), finding.check, finding.message);
     if (finding.severity != Severity::kOk && !finding.hint.empty())
-      fmt::print("{:<8} {:<31} hint: {}\n", "", "", finding.hint);
+      Say("{:<8} {:<31} hint: {}\n", "", "", finding.hint);
   }
-  fmt::print("{}\n", report.fit() ? "this source is fit to be archived"
-                                  : "this source is NOT fit to be archived");
+  Say("{}\n",
+      report.fit() ? "this source is fit to be archived" : "this source is NOT fit to be archived");
   return report.ToStatus();
 }
 

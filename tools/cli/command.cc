@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "pitr/local_archive.h"
+#include "replication/base/printable.h"
 #include "tools/cli/remote_archive.h"
 #include "tools/daemon_config.h"
 #include "tools/exit_code.h"
@@ -96,6 +97,11 @@ namespace {
 bool json_is_printed = false;
 }  // namespace
 
+void PrintText(std::FILE* to, std::string_view text) {
+  const std::string printable = Printable(text);
+  std::fwrite(printable.data(), 1, printable.size(), to);
+}
+
 void PrintJson(const Json& json) {
   const std::string text = JsonText(json);
   std::fwrite(text.data(), 1, text.size(), stdout);
@@ -134,6 +140,24 @@ std::string HowAcknowledged(const std::string& missing, const std::string& ackno
   if (acknowledged.empty()) return "";
   return missing == acknowledged ? " (acknowledged)"
                                  : " (acknowledged: " + ShortSet(acknowledged) + ")";
+}
+
+std::vector<std::string> LineageLines(const Json& lineage) {
+  std::vector<std::string> lines;
+  const auto add = [&lines](const std::string& what, const Json& fork) {
+    const std::string lost = fork.at("lost");
+    lines.push_back(
+        what + (fork.at("since").is_null() ? "" : " since " + fork.at("since").get<std::string>()) +
+        ", behind " + ShortSet(fork.at("behind").get<std::string>()) +
+        (lost.empty() ? ", without a loss" : "; left behind: " + ShortSet(lost)));
+  };
+  for (const Json& fork : lineage.at("continues"))
+    add(fork.at("source").get<std::string>() + " continues " +
+            fork.at("continues").get<std::string>(),
+        fork);
+  for (const Json& fork : lineage.at("continued_by"))
+    add("continued by " + fork.at("source").get<std::string>(), fork);
+  return lines;
 }
 
 std::string Counted(uint64_t count, const std::string& what) {

@@ -3,11 +3,16 @@
 // which main turns into an exit code.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "pitr/archive_access.h"
@@ -48,6 +53,7 @@ void AddRescue(CLI::App& app, Context& context, Action* action);
 void AddVerify(CLI::App& app, Context& context, Action* action);
 void AddIndex(CLI::App& app, Context& context, Action* action);
 void AddGap(CLI::App& app, Context& context, Action* action);
+void AddImport(CLI::App& app, Context& context, Action* action);
 void AddSource(CLI::App& app, Context& context, Action* action);
 void AddCheck(CLI::App& app, Context& context, Action* action);
 
@@ -61,6 +67,16 @@ struct TargetFlags {
   Result<Target> Parse() const;
 };
 
+// For people, on standard output or error; made Printable.
+void PrintText(std::FILE* to, std::string_view text);
+template <typename... Args>
+void Say(fmt::format_string<Args...> format, Args&&... args) {
+  PrintText(stdout, fmt::format(format, std::forward<Args>(args)...));
+}
+template <typename... Args>
+void SayError(fmt::format_string<Args...> format, Args&&... args) {
+  PrintText(stderr, fmt::format(format, std::forward<Args>(args)...));
+}
 void PrintJson(const Json& json);
 // The error's JSON, with its exit code, as scripts get it.
 Json ErrorJson(const Status& error);
@@ -74,6 +90,9 @@ std::string ShortSet(const GtidSet& set, size_t bytes_max = 400);
 std::string ShortSet(const std::string& set_text, size_t bytes_max = 400);
 // Of a gap, behind its reason; "" if nobody knows of it.
 std::string HowAcknowledged(const std::string& missing, const std::string& acknowledged);
+// Of a source's lineage ({"continues", "continued_by"}): "continues main since …, behind …", a line
+// for each; none for one that stands alone.
+std::vector<std::string> LineageLines(const Json& lineage);
 std::string Counted(uint64_t count, const std::string& what);  // "1 segment", "1,234 segments"
 std::string FormatBytes(uint64_t bytes);                       // "1.2 GiB"
 std::string FormatCount(uint64_t count);                       // "1,234,567"

@@ -74,7 +74,7 @@ class Sum {
     if (is_something) parts_ += (parts_.empty() ? "" : " + ") + what;
   }
   void Print(const char* name, const std::string& about, const std::string& tail = {}) const {
-    fmt::print("{:<15} {}{}{}{}\n", name, about, parts_.empty() ? "" : ": ", parts_, tail);
+    Say("{:<15} {}{}{}{}\n", name, about, parts_.empty() ? "" : ": ", parts_, tail);
   }
 
  private:
@@ -103,39 +103,41 @@ void PrintDisk(const DiskEstimate& disk) {
   add("the target's binlog", disk.binlog_bytes);
   add("server", disk.fixed_bytes);
   sum.Print("disk", "about " + FormatBytes(disk.bytes()),
-            disk.free_bytes ? "; " + FormatBytes(*disk.free_bytes) + " free" : "");
+          disk.free_bytes ? "; " + FormatBytes(*disk.free_bytes) + " free" : "");
 }
 
 void PrintPlan(const PlanReport& report) {
   const Plan& plan = report.prepared.plan;
-  fmt::print("target          {}\n", plan.target.ToString());
-  fmt::print("last included   {}\n",
-             DescribeOptional(plan.boundary.last_included,
-                              "none: the boundary is before the archive's first transaction"));
-  fmt::print("first excluded  {}\n", DescribeOptional(plan.boundary.first_excluded,
-                                                      "none: the boundary is the archive's end"));
-  fmt::print("base            {}\n", DescribeBase(report.prepared));
-  fmt::print("to apply        {}{}\n",
-             plan.to_apply.empty() ? "nothing" : Counted(plan.transactions, "transaction"),
-             plan.to_apply.empty() ? "" : ": " + ShortSet(plan.to_apply));
-  for (const std::string& line : DescribeSurgery(plan.surgery))
-    fmt::print("surgery         {}\n", line);
-  fmt::print("end set         {}\n", ShortSet(plan.end_set));
-  fmt::print("to read         {}, {} of binlog\n", Counted(plan.segments.size(), "segment"),
-             FormatBytes(plan.raw_bytes));
+  if (!plan.lineage.empty()) Say("source          {}\n", plan.source);
+  for (const std::string& line : LineageLines(ToJson(plan.lineage)))
+    Say("lineage         {}\n", line);
+  Say("target          {}\n", plan.target.ToString());
+  Say("last included   {}\n",
+      DescribeOptional(plan.boundary.last_included,
+                       "none: the boundary is before the archive's first transaction"));
+  Say("first excluded  {}\n",
+      DescribeOptional(plan.boundary.first_excluded, "none: the boundary is the archive's end"));
+  Say("base            {}\n", DescribeBase(report.prepared));
+  Say("to apply        {}{}\n",
+      plan.to_apply.empty() ? "nothing" : Counted(plan.transactions, "transaction"),
+      plan.to_apply.empty() ? "" : ": " + ShortSet(plan.to_apply));
+  for (const std::string& line : DescribeSurgery(plan.surgery)) Say("surgery         {}\n", line);
+  Say("end set         {}\n", ShortSet(plan.end_set));
+  Say("to read         {}, {} of binlog\n", Counted(plan.segments.size(), "segment"),
+      FormatBytes(plan.raw_bytes));
   const bool goes_on = report.prepared.found && !report.prepared.loads_base;
   if (report.prepared.finished) {
-    fmt::print("done            this restore is finished: it would touch nothing\n");
+    Say("done            this restore is finished: it would touch nothing\n");
   } else {
     PrintTime(report.time, goes_on);
     PrintDisk(report.prepared.disk);
     if (report.prepared.found)
-      fmt::print("goes on         {}\n", goes_on ? "from where an earlier run ended"
-                                                 : "in the directory of an earlier run, anew");
+      Say("goes on         {}\n",
+          goes_on ? "from where an earlier run ended" : "in the directory of an earlier run, anew");
   }
-  for (const std::string& warning : plan.warnings) fmt::print("WARNING         {}\n", warning);
+  for (const std::string& warning : plan.warnings) Say("WARNING         {}\n", warning);
   for (const Status& blocker : report.prepared.blockers)
-    fmt::print("BLOCKER         {}\n", blocker.message());
+    Say("BLOCKER         {}\n", blocker.message());
 }
 
 Json ReportToJson(const PlanReport& report) {

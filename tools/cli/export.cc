@@ -42,9 +42,8 @@ Status Run(const Context& context, const Options& options) {
       options.source_file, [&](Bytes bytes) { return output.Write(bytes); }, &complete);
   TM_RETURN_IF_ERROR(output.Finish(status));
   if (!complete)
-    fmt::print(stderr,
-               "note: {} is archived up to now, but its end (Rotate or Stop) has not come yet\n",
-               options.source_file);
+    SayError("note: {} is archived up to now, but its end (Rotate or Stop) has not come yet\n",
+             options.source_file);
   return OkStatus();
 }
 

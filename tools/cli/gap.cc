@@ -20,19 +20,19 @@ Json CoverageJson(const std::string& source, const Coverage& coverage) {
 }
 
 void PrintGaps(const Coverage& coverage) {
-  if (coverage.gaps.empty()) fmt::print("no gap\n");
+  if (coverage.gaps.empty()) Say("no gap\n");
   for (const GapRecord& gap : coverage.gaps) {
-    fmt::print("gap               {}: {}\n", ShortSet(gap.missing),
-               Counted(gap.missing.Count(), "transaction"));
-    fmt::print("  noticed         {}: {}\n", FormatTime(gap.noticed_us), gap.reason);
+    Say("gap               {}: {}\n", ShortSet(gap.missing),
+        Counted(gap.missing.Count(), "transaction"));
+    Say("  noticed         {}: {}\n", FormatTime(gap.noticed_us), gap.reason);
     for (const GapAcknowledgement& one : coverage.acknowledgements) {
       const GtidSet known = one.gtids.Intersection(gap.missing);
       if (known.empty()) continue;
-      fmt::print("  acknowledged    {} by {}: {}{}\n", FormatTime(one.note.at_us), one.note.by,
-                 one.note.reason, known == gap.missing ? "" : " (" + ShortSet(known) + ")");
+      Say("  acknowledged    {} by {}: {}{}\n", FormatTime(one.note.at_us), one.note.by,
+          one.note.reason, known == gap.missing ? "" : " (" + ShortSet(known) + ")");
     }
     const GtidSet unknown = gap.missing.Minus(coverage.acknowledged);
-    if (!unknown.empty()) fmt::print("  UNACKNOWLEDGED  {}\n", ShortSet(unknown));
+    if (!unknown.empty()) Say("  UNACKNOWLEDGED  {}\n", ShortSet(unknown));
   }
 }
 
@@ -67,9 +67,9 @@ Status Acknowledge(const Context& context, const Options& options) {
   Json json = CoverageJson(source->source(), acknowledged.coverage);
   json["added"] = acknowledged.added.ToString();
   if (!context.json)
-    fmt::print("{}\n\n", acknowledged.added.empty()
-                             ? "all of it was acknowledged already: nothing has changed"
-                             : "acknowledged: " + ShortSet(acknowledged.added));
+    Say("{}\n\n", acknowledged.added.empty()
+                      ? "all of it was acknowledged already: nothing has changed"
+                      : "acknowledged: " + ShortSet(acknowledged.added));
   return Print(context, std::move(json), acknowledged.coverage);
 }
 

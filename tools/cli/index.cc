@@ -16,7 +16,7 @@ Status Print(const Context& context, uint64_t segments, uint64_t raw_bytes) {
   if (context.json)
     PrintJson({{"segments", segments}, {"raw_bytes", raw_bytes}});
   else
-    fmt::print("index rebuilt from {} segments, {} of binlog\n", segments, FormatBytes(raw_bytes));
+    Say("index rebuilt from {} segments, {} of binlog\n", segments, FormatBytes(raw_bytes));
   return OkStatus();
 }
 

@@ -61,14 +61,13 @@ void AddLocate(CLI::App& app, Context& context, Action* action) {
         return OkStatus();
       }
       const Located& found = around.found;
-      fmt::print("previous  {}\n",
-                 DescribeOptional(around.previous, "none: the archive begins here"));
-      fmt::print("found     {}\n", Describe(found));
-      fmt::print("next      {}\n", DescribeOptional(around.next, "none: the archive ends here"));
-      fmt::print("segment   {}\n", place_found.segment_path);
-      fmt::print("          frame {}, bytes {} to {} of its binlog\n", found.frame,
-                 found.transaction.begin_offset, found.transaction.end_offset);
-      fmt::print("source    {}:{}\n", found.source_file, found.source_begin);
+      Say("previous  {}\n", DescribeOptional(around.previous, "none: the archive begins here"));
+      Say("found     {}\n", Describe(found));
+      Say("next      {}\n", DescribeOptional(around.next, "none: the archive ends here"));
+      Say("segment   {}\n", place_found.segment_path);
+      Say("          frame {}, bytes {} to {} of its binlog\n", found.frame,
+          found.transaction.begin_offset, found.transaction.end_offset);
+      Say("source    {}:{}\n", found.source_file, found.source_begin);
       return OkStatus();
     };
   });

@@ -114,25 +114,23 @@ void Print(const Options& options, const Rescue& rescue, const Listing& listing,
   for (const Transaction& transaction : listing.transactions) {
     Located located;
     located.transaction = transaction;
-    fmt::print("{}\n", Describe(located));
+    Say("{}\n", Describe(located));
   }
   if (listing.transactions.size() < listing.count)
-    fmt::print("(and {} more: raise --limit)\n",
-               FormatCount(listing.count - listing.transactions.size()));
+    Say("(and {} more: raise --limit)\n", FormatCount(listing.count - listing.transactions.size()));
   if (rescue.missing.empty())
-    fmt::print("nothing to rescue: {} has all that is archived of {}\n", server, rescue.source);
+    Say("nothing to rescue: {} has all that is archived of {}\n", server, rescue.source);
   else
-    fmt::print("missing       {}: {}\n", Counted(rescue.missing.Count(), "transaction"),
-               ShortSet(rescue.missing));
+    Say("missing       {}: {}\n", Counted(rescue.missing.Count(), "transaction"),
+        ShortSet(rescue.missing));
   if (!rescue.out_of_reach.empty())
-    fmt::print("WARNING       {} is on neither: not in the archive, and not on {}\n",
-               ShortSet(rescue.out_of_reach), server);
+    Say("WARNING       {} is on neither: not in the archive, and not on {}\n",
+        ShortSet(rescue.out_of_reach), server);
   if (!rescue.own.empty() && !rescue.missing.empty() && !applied)
-    fmt::print("WARNING       {} has been written to since ({}): conflicts are possible\n", server,
-               ShortSet(rescue.own));
-  if (!options.output.empty() && !rescue.missing.empty())
-    fmt::print("written       {}\n", options.output);
-  if (applied) fmt::print("applied       all of them: {} has them now\n", server);
+    Say("WARNING       {} has been written to since ({}): conflicts are possible\n", server,
+        ShortSet(rescue.own));
+  if (!options.output.empty() && !rescue.missing.empty()) Say("written       {}\n", options.output);
+  if (applied) Say("applied       all of them: {} has them now\n", server);
 }
 
 Status Check(const Context& context, const Options& options) {

@@ -62,7 +62,7 @@ class PhaseProgress {
       line_.reset();
       phase_ = progress.phase;
       if (const char* words = Words(phase_); !context_.json && *words != '\0')
-        fmt::print(stderr, "{}\n", words);
+        SayError("{}\n", words);
       line_ =
           std::make_unique<Progress>(context_, RestorePhaseName(phase_),
                                      phase_ == RestorePhase::kLoadBase ? "bytes" : "transactions");
@@ -94,30 +94,33 @@ std::string ReceiptPath(const Receipt& receipt, const std::string& asked_path) {
 }
 
 void PrintReceipt(const Receipt& receipt, const std::string& asked_path) {
-  fmt::print("last included   {}\n", DescribeOptional(receipt.plan.boundary.last_included, "none"));
-  fmt::print("first excluded  {}\n",
-             DescribeOptional(receipt.plan.boundary.first_excluded, "none: the archive's end"));
+  if (!receipt.plan.lineage.empty()) Say("source          {}\n", receipt.plan.source);
+  for (const std::string& line : LineageLines(ToJson(receipt.plan.lineage)))
+    Say("lineage         {}\n", line);
+  Say("last included   {}\n", DescribeOptional(receipt.plan.boundary.last_included, "none"));
+  Say("first excluded  {}\n",
+      DescribeOptional(receipt.plan.boundary.first_excluded, "none: the archive's end"));
   if (receipt.touched_nothing)
-    fmt::print("applied         nothing: this restore was done already\n");
+    Say("applied         nothing: this restore was done already\n");
   else
-    fmt::print("applied         {} by {}{}\n", Counted(receipt.plan.transactions, "transaction"),
-               receipt.applier, receipt.runs > 1 ? fmt::format(", in {} runs", receipt.runs) : "");
+    Say("applied         {} by {}{}\n", Counted(receipt.plan.transactions, "transaction"),
+        receipt.applier, receipt.runs > 1 ? fmt::format(", in {} runs", receipt.runs) : "");
   for (const std::string& line : DescribeSurgery(receipt.plan.surgery))
-    fmt::print("surgery         {}\n", line);
-  fmt::print("gtid_executed   {}\n", ShortSet(receipt.gtid_executed));
-  fmt::print("                {}\n", receipt.end_state_reached
-                                         ? "exactly as planned"
-                                         : "NOT AS PLANNED: " + ShortSet(receipt.plan.end_set));
-  for (const std::string& warning : receipt.warnings) fmt::print("WARNING         {}\n", warning);
+    Say("surgery         {}\n", line);
+  Say("gtid_executed   {}\n", ShortSet(receipt.gtid_executed));
+  Say("                {}\n", receipt.end_state_reached
+                                  ? "exactly as planned"
+                                  : "NOT AS PLANNED: " + ShortSet(receipt.plan.end_set));
+  for (const std::string& warning : receipt.warnings) Say("WARNING         {}\n", warning);
   if (!receipt.socket.empty() && receipt.mysqld_pid != 0)
-    fmt::print("server          {}runs (pid {}): mysql --socket={}\n",
-               receipt.server_version.empty() ? "" : "MySQL " + receipt.server_version + " ",
-               receipt.mysqld_pid, receipt.socket);
+    Say("server          {}runs (pid {}): mysql --socket={}\n",
+        receipt.server_version.empty() ? "" : "MySQL " + receipt.server_version + " ",
+        receipt.mysqld_pid, receipt.socket);
   else if (receipt.provisioned)
-    fmt::print("server          stopped; to start it: {}\n", fmt::join(receipt.start_command, " "));
-  if (receipt.provisioned) fmt::print("receipt         {}\n", ReceiptPath(receipt, asked_path));
-  fmt::print("took            {}\n",
-             FormatDuration(1e-6 * static_cast<double>(receipt.finished_us - receipt.started_us)));
+    Say("server          stopped; to start it: {}\n", fmt::join(receipt.start_command, " "));
+  if (receipt.provisioned) Say("receipt         {}\n", ReceiptPath(receipt, asked_path));
+  Say("took            {}\n",
+      FormatDuration(1e-6 * static_cast<double>(receipt.finished_us - receipt.started_us)));
 }
 
 Status Run(const Context& context, Options& options) {
@@ -141,7 +144,7 @@ Status Run(const Context& context, Options& options) {
   RecordRates(PosixFileSystem(), RatesPath(), receipt.load, receipt.apply, options.restore.applier,
               receipt.finished_us);
   if (context.json)
-    fmt::print("{}", receipt.ToJson());
+    Say("{}", receipt.ToJson());
   else
     PrintReceipt(receipt, options.restore.receipt_path);
   return OkStatus();

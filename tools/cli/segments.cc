@@ -20,15 +20,15 @@ Status Run(const Context& context) {
     PrintJson({{"source", source->source()}, {"segments", list}});
     return OkStatus();
   }
-  fmt::print("{:>8}  {:<18} {:>12} {:>10} {:>10}  {:<9} {:<27}  {}\n", "SEGMENT", "SOURCE FILE",
-             "TRANSACTIONS", "BINLOG", "STORED", "STATE", "LAST COMMIT", "GTIDS");
+  Say("{:>8}  {:<18} {:>12} {:>10} {:>10}  {:<9} {:<27}  {}\n", "SEGMENT", "SOURCE FILE",
+      "TRANSACTIONS", "BINLOG", "STORED", "STATE", "LAST COMMIT", "GTIDS");
   for (const auto& [segment, path] : segments)
-    fmt::print("{:>8}  {:<18} {:>12} {:>10} {:>10}  {:<9} {:<27}  {}\n", segment.header.number,
-               segment.header.source_file, FormatCount(segment.transactions),
-               FormatBytes(segment.raw_bytes), FormatBytes(segment.stored_bytes),
-               segment.sealed ? SealReasonName(segment.reason) : "open",
-               segment.transactions == 0 ? "-" : FormatTime(segment.last_commit_us),
-               segment.transactions == 0 ? "-" : ShortSet(segment.gtids, 100));
+    Say("{:>8}  {:<18} {:>12} {:>10} {:>10}  {:<9} {:<27}  {}\n", segment.header.number,
+        segment.header.source_file, FormatCount(segment.transactions),
+        FormatBytes(segment.raw_bytes), FormatBytes(segment.stored_bytes),
+        segment.sealed ? SealReasonName(segment.reason) : "open",
+        segment.transactions == 0 ? "-" : FormatTime(segment.last_commit_us),
+        segment.transactions == 0 ? "-" : ShortSet(segment.gtids, 100));
   return OkStatus();
 }
 

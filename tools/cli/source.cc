@@ -38,10 +38,10 @@ Status Pause(const Context& context, const Options& options) {
                {"was_paused", answer.was_paused()}});
     return OkStatus();
   }
-  fmt::print("source {} {} by {}, {}: {}\n", answer.source(),
-             answer.was_paused() ? "was paused already," : "is paused", paused.by,
-             FormatTime(paused.at_us), paused.reason);
-  fmt::print("it is not archived until: pitr source resume --source {}\n", answer.source());
+  Say("source {} {} by {}, {}: {}\n", answer.source(),
+      answer.was_paused() ? "was paused already," : "is paused", paused.by,
+      FormatTime(paused.at_us), paused.reason);
+  Say("it is not archived until: pitr source resume --source {}\n", answer.source());
   return OkStatus();
 }
 
@@ -54,8 +54,8 @@ Status Resume(const Context& context) {
   if (context.json)
     PrintJson({{"source", answer.source()}, {"was_paused", answer.was_paused()}});
   else
-    fmt::print("source {} {}\n", answer.source(),
-               answer.was_paused() ? "is archived again" : "was not paused: nothing has changed");
+    Say("source {} {}\n", answer.source(),
+        answer.was_paused() ? "is archived again" : "was not paused: nothing has changed");
   return OkStatus();
 }
 
@@ -70,10 +70,10 @@ Status Seal(const Context& context) {
                {"segment", answer.segment()},
                {"was_sealed", answer.was_sealed()}});
   else if (answer.segment() == 0)
-    fmt::print("source {} has no segment yet\n", answer.source());
+    Say("source {} has no segment yet\n", answer.source());
   else
-    fmt::print("segment {} of source {} {}\n", answer.segment(), answer.source(),
-               answer.was_sealed() ? "was sealed already: nothing has come since" : "is sealed");
+    Say("segment {} of source {} {}\n", answer.segment(), answer.source(),
+        answer.was_sealed() ? "was sealed already: nothing has come since" : "is sealed");
   return OkStatus();
 }
 

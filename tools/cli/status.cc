@@ -14,9 +14,9 @@ std::string Percent(uint64_t part, uint64_t whole) {
 
 void PrintReplicas(const Json& replicas) {
   for (const Json& replica : replicas)
-    fmt::print("  replica     {} at {}, server_id {}{}\n", replica.value("user", "?"),
-               replica.value("peer", "?"), replica.value("server_id", uint64_t{0}),
-               replica.value("tls", false) ? ", TLS" : "");
+    Say("  replica     {} at {}, server_id {}{}\n", replica.value("user", "?"),
+        replica.value("peer", "?"), replica.value("server_id", uint64_t{0}),
+        replica.value("tls", false) ? ", TLS" : "");
 }
 
 void PrintSource(const Json& json) {
@@ -25,43 +25,41 @@ void PrintSource(const Json& json) {
   };
   const uint64_t raw = json.at("raw_bytes"), stored = json.at("stored_bytes");
   const Json& coverage = json.at("coverage");
-  fmt::print("source        {}\n", json.at("source").get<std::string>());
+  Say("source        {}\n", json.at("source").get<std::string>());
+  for (const std::string& line : LineageLines(json.at("lineage"))) Say("lineage       {}\n", line);
   if (const Json& daemon = json.at("daemon"); daemon.is_object()) {
     const std::string server = daemon.value("server", "");
-    fmt::print("daemon        {}{}\n", daemon.value("state", "?"),
-               server.empty() ? "" : ", from " + server);
+    Say("daemon        {}{}\n", daemon.value("state", "?"),
+        server.empty() ? "" : ", from " + server);
     if (daemon.contains("paused")) {
       const Json& paused = daemon.at("paused");
-      fmt::print("  PAUSED      by {}, {}: {}\n", paused.value("by", ""), text(paused.at("at")),
-                 paused.value("reason", ""));
+      Say("  PAUSED      by {}, {}: {}\n", paused.value("by", ""), text(paused.at("at")),
+          paused.value("reason", ""));
     }
     if (daemon.contains("error"))
-      fmt::print("  error       {}\n", daemon.at("error").value("message", ""));
+      Say("  error       {}\n", daemon.at("error").value("message", ""));
     PrintReplicas(daemon.value("replicas", Json::array()));
   } else {
-    fmt::print("daemon        not running: nothing is being archived\n");
+    Say("daemon        not running: nothing is being archived\n");
   }
-  fmt::print("transactions  {}\n", FormatCount(json.at("transactions")));
-  fmt::print("segments      {}, {} of binlog in {}{}\n", json.at("segments").get<uint64_t>(),
-             FormatBytes(raw), FormatBytes(stored),
-             raw == 0 ? "" : " (" + Percent(stored, raw) + ")");
-  fmt::print("commits       {} .. {}\n", text(json.at("first_commit")),
-             text(json.at("last_commit")));
-  fmt::print("archived      {}\n", ShortSet(coverage.at("archived").get<std::string>()));
+  Say("transactions  {}\n", FormatCount(json.at("transactions")));
+  Say("segments      {}, {} of binlog in {}{}\n", json.at("segments").get<uint64_t>(),
+      FormatBytes(raw), FormatBytes(stored), raw == 0 ? "" : " (" + Percent(stored, raw) + ")");
+  Say("commits       {} .. {}\n", text(json.at("first_commit")), text(json.at("last_commit")));
+  Say("archived      {}\n", ShortSet(coverage.at("archived").get<std::string>()));
   const std::string before = coverage.at("before");
-  fmt::print("needs a base  {}\n",
-             before.empty() ? "no: the archive begins with the source's first transaction"
-                            : "that has at least " + ShortSet(before));
+  Say("needs a base  {}\n", before.empty()
+                                ? "no: the archive begins with the source's first transaction"
+                                : "that has at least " + ShortSet(before));
   const Json& gaps = coverage.at("gaps");
-  if (gaps.empty()) fmt::print("gaps          none\n");
+  if (gaps.empty()) Say("gaps          none\n");
   for (const Json& gap : gaps) {
     const std::string missing = gap.at("missing"), acknowledged = gap.at("acknowledged");
-    fmt::print("{}           {}: {}{}\n", missing == acknowledged ? "gap" : "GAP",
-               ShortSet(missing), gap.at("reason").get<std::string>(),
-               HowAcknowledged(missing, acknowledged));
+    Say("{}           {}: {}{}\n", missing == acknowledged ? "gap" : "GAP", ShortSet(missing),
+        gap.at("reason").get<std::string>(), HowAcknowledged(missing, acknowledged));
   }
   if (const Json& error = coverage.at("acknowledgements_error"); !error.is_null())
-    fmt::print("WARNING       no gap counts as acknowledged: {}\n", error.get<std::string>());
+    Say("WARNING       no gap counts as acknowledged: {}\n", error.get<std::string>());
 }
 
 Status Run(const Context& context) {
@@ -73,9 +71,9 @@ Status Run(const Context& context) {
     PrintJson({{"archive", archive->name()}, {"sources", sources}});
     return OkStatus();
   }
-  fmt::print("archive       {}\n", archive->name());
+  Say("archive       {}\n", archive->name());
   for (const Json& source : sources) {
-    fmt::print("\n");
+    Say("\n");
     PrintSource(source);
   }
   return OkStatus();

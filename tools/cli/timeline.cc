@@ -44,29 +44,32 @@ void Print(const Json& json, const Options& options) {
     const std::string time = entry.at("time").is_null() ? "-" : entry.at("time").get<std::string>();
     if (kind == "gap") {
       const std::string missing = entry.at("missing"), acknowledged = entry.at("acknowledged");
-      fmt::print("{}  {}    {}: {}{}\n", time, missing == acknowledged ? "gap" : "GAP",
-                 ShortSet(missing), entry.at("reason").get<std::string>(),
-                 HowAcknowledged(missing, acknowledged));
+      Say("{}  {}    {}: {}{}\n", time, missing == acknowledged ? "gap" : "GAP", ShortSet(missing),
+          entry.at("reason").get<std::string>(), HowAcknowledged(missing, acknowledged));
     } else if (kind == "ddl") {
       const std::string schema = entry.at("schema");
-      fmt::print("{}  DDL    {}  {}{}\n", time, entry.at("gtid").get<std::string>(),
-                 schema.empty() ? "" : "[" + schema + "] ", OneLine(entry.at("statement"), 100));
+      Say("{}  DDL    {}  {}{}\n", time, entry.at("gtid").get<std::string>(),
+          schema.empty() ? "" : "[" + schema + "] ", OneLine(entry.at("statement"), 100));
     } else if (kind == "server") {
-      fmt::print("{}  SERVER {} instead of {}, from {} on; behind {}\n", time,
-                 entry.at("server_uuid").get<std::string>(),
-                 entry.at("previous_server_uuid").get<std::string>(),
-                 entry.at("source_file").get<std::string>(),
-                 ShortSet(entry.at("behind").get<std::string>()));
+      Say("{}  SERVER {} instead of {}, from {} on; behind {}\n", time,
+          entry.at("server_uuid").get<std::string>(),
+          entry.at("previous_server_uuid").get<std::string>(),
+          entry.at("source_file").get<std::string>(),
+          ShortSet(entry.at("behind").get<std::string>()));
+    } else if (kind == "lineage") {
+      const std::string lost = entry.at("lost");
+      Say("{}  FORK   {} continues {}, behind {}{}\n", time, entry.at("source").get<std::string>(),
+          entry.at("continues").get<std::string>(), ShortSet(entry.at("behind").get<std::string>()),
+          lost.empty() ? "" : "; left behind: " + ShortSet(lost));
     } else {
-      fmt::print("{}  LARGE  {}  {}\n", time, entry.at("gtid").get<std::string>(),
-                 FormatBytes(entry.at("bytes")));
+      Say("{}  LARGE  {}  {}\n", time, entry.at("gtid").get<std::string>(),
+          FormatBytes(entry.at("bytes")));
     }
   }
   if (json.at("entries").empty())
-    fmt::print("no DDL, no large transaction, no gap and no change of server in this range\n");
+    Say("no DDL, no large transaction, no gap, no change of server and no fork in this range\n");
   if (json.at("truncated"))
-    fmt::print(
-        "(cut after {} DDL statements: narrow the range with --from and --to, or raise --limit)\n",
+    Say("(cut after {} DDL statements: narrow the range with --from and --to, or raise --limit)\n",
         options.limit);
 }
 
@@ -74,9 +77,9 @@ void Print(const Json& json, const Options& options) {
 
 void AddTimeline(CLI::App& app, Context& context, Action* action) {
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand(
-      "timeline",
-      "DDL, large transactions, gaps and changes of server, in order: where to find the DROP");
+  auto* command = app.add_subcommand("timeline",
+                                     "DDL, large transactions, gaps, changes of server and forks, "
+                                     "in order: where to find the DROP");
   command->add_option("--from", options->from, "only from this moment on")->type_name("TIME");
   command->add_option("--to", options->to, "only up to this moment")->type_name("TIME");
   command->add_option("--limit", options->limit, "at most so many DDL statements")

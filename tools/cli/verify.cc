@@ -34,17 +34,16 @@ Status Verdict(const std::string& source, const VerifyReport& report) {
 }
 
 void Print(const std::string& source, const VerifyReport& report) {
-  fmt::print("source        {}\n", source);
-  fmt::print("read          {}, {}, {} of binlog from {}\n", Counted(report.segments, "segment"),
-             Counted(report.transactions, "transaction"), FormatBytes(report.raw_bytes),
-             FormatBytes(report.stored_bytes));
-  fmt::print("gtids         {}\n", ShortSet(report.gtids));
+  Say("source        {}\n", source);
+  Say("read          {}, {}, {} of binlog from {}\n", Counted(report.segments, "segment"),
+      Counted(report.transactions, "transaction"), FormatBytes(report.raw_bytes),
+      FormatBytes(report.stored_bytes));
+  Say("gtids         {}\n", ShortSet(report.gtids));
   for (const GapRecord& gap : report.gaps)
-    fmt::print("gap           {}: {}\n", ShortSet(gap.missing), gap.reason);
-  for (const VerifyFinding& finding : report.findings)
-    fmt::print("DAMAGE        {}\n", Text(finding));
-  fmt::print("result        {}\n",
-             report.findings.empty() ? "all is well" : Counted(report.findings.size(), "finding"));
+    Say("gap           {}: {}\n", ShortSet(gap.missing), gap.reason);
+  for (const VerifyFinding& finding : report.findings) Say("DAMAGE        {}\n", Text(finding));
+  Say("result        {}\n",
+      report.findings.empty() ? "all is well" : Counted(report.findings.size(), "finding"));
 }
 
 Status Run(const Context& context) {

@@ -130,9 +130,9 @@ Status MakeThePlan(SharedArchive& archive, const CallContext&, const v1::PlanReq
   TM_ASSIGN_OR_RETURN(const auto view, archive.TakeView(request.source()));
   Locator locator(*view);
   TM_ASSIGN_OR_RETURN(const Boundary boundary, locator.Resolve(target));
-  TM_ASSIGN_OR_RETURN(const Plan plan,
-                      MakePlan(view->source(), target, base, boundary, view->ComputeCoverage(),
-                               view->segments(), surgery));
+  TM_ASSIGN_OR_RETURN(const Plan plan, MakePlan(view->source(), target, base, boundary,
+                                                view->ComputeCoverage(), view->segments(), surgery,
+                                                ReadLineage(view->archive(), view->source())));
   if (request.check_pipe()) TM_RETURN_IF_ERROR(CheckPipeCarries(*view, plan));
   TM_ASSIGN_OR_RETURN(const std::string version, SourceVersion(*view, plan));
   TM_ASSIGN_OR_RETURN(const std::set<uint32_t> server_ids, ArchivedServerIds(*view, plan));

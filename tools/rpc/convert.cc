@@ -300,6 +300,7 @@ v1::Plan ToMessage(const Plan& plan) {
   for (const std::string& line : DescribeSurgery(plan.surgery))
     message.add_surgery_description(ValidUtf8(line));
   message.set_apply_bytes(plan.apply_bytes);
+  *message.mutable_lineage() = ToMessage(plan.lineage);
   return message;
 }
 
@@ -317,6 +318,7 @@ Result<Plan> FromMessage(const v1::Plan& message) {
   plan.apply_bytes = message.apply_bytes();
   plan.warnings.assign(message.warnings().begin(), message.warnings().end());
   TM_ASSIGN_OR_RETURN(plan.surgery, FromMessage(message.surgery()));
+  TM_ASSIGN_OR_RETURN(plan.lineage, FromMessage(message.lineage()));
   return plan;
 }
 
@@ -335,6 +337,7 @@ v1::SourceStatus ToMessage(const SourceSummary& summary, const std::optional<Liv
     message.mutable_place()->set_file(ValidUtf8(summary.end->file));
     message.mutable_place()->set_position(summary.end->position);
   }
+  *message.mutable_lineage() = ToMessage(summary.lineage);
   if (live) *message.mutable_daemon() = ToMessage(*live);
   return message;
 }
@@ -353,6 +356,7 @@ Result<SourceStatus> FromMessage(const v1::SourceStatus& message) {
   if (message.has_place())
     summary.end = {message.place().server_uuid(), message.place().file(),
                    message.place().position()};
+  TM_ASSIGN_OR_RETURN(summary.lineage, FromMessage(message.lineage()));
   if (message.has_daemon()) status.live = LiveFromMessage(message.daemon());
   return status;
 }

@@ -49,6 +49,12 @@ Result<SegmentRecord> FromMessage(const v1::Segment& message);
 v1::Surgery ToMessage(const Surgery& surgery);
 Result<Surgery> FromMessage(const v1::Surgery& message);
 
+v1::LineageFork ToMessage(const LineageFork& fork);
+Result<LineageFork> FromMessage(const v1::LineageFork& message);
+
+v1::Lineage ToMessage(const Lineage& lineage);
+Result<Lineage> FromMessage(const v1::Lineage& message);
+
 v1::Plan ToMessage(const Plan& plan);
 Result<Plan> FromMessage(const v1::Plan& message);
 

@@ -1,4 +1,4 @@
-// The timeline: what happened, in order of time.
+// The timeline: what happened, in order of time; and the lineages of sources, which it tells of.
 #include "tools/rpc/convert.h"
 #include "tools/rpc/convert_fields.h"
 
@@ -23,6 +23,8 @@ v1::TimelineEntry EntryMessage(const TimelineEntry& entry) {
     message.mutable_large_transaction()->set_bytes(large->bytes);
   } else if (const auto* gap = std::get_if<GapRecord>(&entry.event)) {
     *message.mutable_gap() = ToMessage(*gap);
+  } else if (const auto* fork = std::get_if<LineageFork>(&entry.event)) {
+    *message.mutable_lineage() = ToMessage(*fork);
   } else {
     const ServerChange& change = std::get<ServerChange>(entry.event);
     v1::TimelineServer* server = message.mutable_server();
@@ -72,6 +74,10 @@ Status TakeEntry(const v1::TimelineEntry& message, TimelineEntry* entry) {
       TM_ASSIGN_OR_RETURN(change.behind, SetOf(server.behind(), "timeline.server.behind"));
       return OkStatus();
     }
+    case v1::TimelineEntry::kLineage: {
+      TM_ASSIGN_OR_RETURN(entry->event.emplace<LineageFork>(), FromMessage(message.lineage()));
+      return OkStatus();
+    }
     case v1::TimelineEntry::EVENT_NOT_SET: break;
   }
   return Status(Code::kUnsupportedFormat, "the timeline has an entry of an unknown kind",
@@ -79,6 +85,47 @@ Status TakeEntry(const v1::TimelineEntry& message, TimelineEntry* entry) {
 }
 
 }  // namespace
+
+v1::LineageFork ToMessage(const LineageFork& fork) {
+  v1::LineageFork message;
+  message.set_source(fork.source);
+  message.set_continues(fork.fork.parent);
+  message.set_since_us(fork.fork.at_us);
+  message.set_behind(fork.fork.set.ToString());
+  message.set_lost(fork.fork.lost.ToString());
+  message.set_segment(fork.fork.segment);
+  return message;
+}
+
+Result<LineageFork> FromMessage(const v1::LineageFork& message) {
+  LineageFork fork;
+  fork.source = message.source();
+  fork.fork.parent = message.continues();
+  fork.fork.at_us = message.since_us();
+  TM_ASSIGN_OR_RETURN(fork.fork.set, SetOf(message.behind(), "lineage.behind"));
+  TM_ASSIGN_OR_RETURN(fork.fork.lost, SetOf(message.lost(), "lineage.lost"));
+  fork.fork.segment = message.segment();
+  return fork;
+}
+
+v1::Lineage ToMessage(const Lineage& lineage) {
+  v1::Lineage message;
+  for (const LineageFork& fork : lineage.continues) *message.add_continues() = ToMessage(fork);
+  for (const LineageFork& fork : lineage.continued_by)
+    *message.add_continued_by() = ToMessage(fork);
+  return message;
+}
+
+Result<Lineage> FromMessage(const v1::Lineage& message) {
+  Lineage lineage;
+  for (const v1::LineageFork& fork : message.continues()) {
+    TM_ASSIGN_OR_RETURN(lineage.continues.emplace_back(), FromMessage(fork));
+  }
+  for (const v1::LineageFork& fork : message.continued_by()) {
+    TM_ASSIGN_OR_RETURN(lineage.continued_by.emplace_back(), FromMessage(fork));
+  }
+  return lineage;
+}
 
 v1::GetTimelineResponse ToMessage(const Timeline& timeline) {
   v1::GetTimelineResponse message;

@@ -12,8 +12,8 @@ TEST(ArchiveDirectory, NamesOfSources) {
   for (const char* good : {"a", "db1", "Primary_eu-1.example", "-", "Index"})
     EXPECT_TRUE(ArchiveDirectory::CheckSourceName(good).ok()) << good;
   EXPECT_TRUE(ArchiveDirectory::CheckSourceName(std::string(64, 'x')).ok());
-  for (const char* bad :
-       {"", ".", "..", ".hidden", "index", "index.new", "LOCK", "a/b", "a b", "a\nb", "\xC3\xA9"})
+  for (const char* bad : {"", ".", "..", ".hidden", "index", "index.new", "LOCK", "reserve", "a/b",
+                          "a b", "a\nb", "\xC3\xA9"})
     EXPECT_EQ(ArchiveDirectory::CheckSourceName(bad).code(), Code::kUsage) << bad;
   EXPECT_FALSE(ArchiveDirectory::CheckSourceName(std::string(65, 'x')).ok());
 }
@@ -78,6 +78,44 @@ TEST(ArchiveDirectory, IdentityGivesBackEveryField) {
   EXPECT_EQ(read->server_uuids, identity.server_uuids);
 }
 
+// Programs that know nothing of lineages must not take such a source for one of theirs.
+TEST(ArchiveDirectory, OnlyAnIdentityWithALineageIsOfTheNewerVersion) {
+  MemoryFileSystem files;
+  ArchiveDirectory archive(files, "/archive");
+  ASSERT_TRUE(archive.CreateSource("a").ok());
+  const std::string path = "/archive/a/identity";
+  EXPECT_NE(files.Contents(path).find("format_version = 1\n"), std::string::npos);
+  SourceIdentity identity = *archive.ReadIdentity("a");
+  GtidSet set = *GtidSet::Parse("33333333-71ca-11e1-9e33-c80aa9429562:1-5:7");
+  identity.forks = {{"x", 3, set, {}, 1'700'000'000'000'000}, {"y", 9, set, set, 1}};
+  ASSERT_TRUE(archive.WriteIdentity("a", identity).ok());
+  EXPECT_NE(files.Contents(path).find("format_version = 2\n"), std::string::npos);
+  EXPECT_EQ(archive.ForksOf("a"), identity.forks);
+  // As when another server takes the source's place.
+  SourceIdentity again = *archive.ReadIdentity("a");
+  again.server_uuids.push_back(again.replica_uuid);
+  ASSERT_TRUE(archive.WriteIdentity("a", again).ok());
+  EXPECT_EQ(archive.ForksOf("a"), identity.forks);
+}
+
+TEST(ArchiveDirectory, SegmentIsOfItsSourceOrUpToTheForkOfOneThatThatContinues) {
+  const std::vector<SourceFork> forks = {{"x", 3, {}, {}, 1}, {"y", 9, {}, {}, 1}};
+  const auto code_of = [&](uint64_t number, const std::string& name, uint64_t says) {
+    SegmentHeader header;
+    header.number = says;
+    header.source_name = name;
+    return CheckSegmentIsOf("a", forks, number, "/s", header).code();
+  };
+  EXPECT_EQ(code_of(10, "a", 10), Code::kOk);
+  EXPECT_EQ(code_of(2, "a", 2), Code::kOk) << "imported into a gap";
+  EXPECT_EQ(code_of(3, "x", 3), Code::kOk);
+  EXPECT_EQ(code_of(4, "x", 4), Code::kCorruption);
+  EXPECT_EQ(code_of(9, "y", 9), Code::kOk);
+  EXPECT_EQ(code_of(10, "y", 10), Code::kCorruption);
+  EXPECT_EQ(code_of(1, "z", 1), Code::kCorruption);
+  EXPECT_EQ(code_of(3, "x", 2), Code::kCorruption);
+}
+
 TEST(ArchiveDirectory, BadIdentityIsNamedByFileAndLine) {
   MemoryFileSystem files;
   ArchiveDirectory archive(files, "/archive");
@@ -89,7 +127,14 @@ TEST(ArchiveDirectory, BadIdentityIsNamedByFileAndLine) {
   };
   const std::string uuid = "replica_uuid = 11111111-71ca-11e1-9e33-c80aa9429562\n";
   EXPECT_EQ(code_of("# comment\n\nformat_version=1\n" + uuid), Code::kOk);
-  EXPECT_EQ(code_of("format_version = 2\n" + uuid), Code::kUnsupportedFormat);
+  EXPECT_EQ(code_of("format_version = 3\n" + uuid), Code::kUnsupportedFormat);
+  const std::string fork = "format_version = 2\n" + uuid + "continues = b\n";
+  EXPECT_EQ(code_of(fork + "fork_segment = 7\nfork_set = \nfork_us = 1\n"), Code::kOk);
+  EXPECT_EQ(code_of(fork + "fork_segment = x\n"), Code::kCorruption);
+  EXPECT_EQ(code_of(fork + "fork_set = nonsense\n"), Code::kCorruption);
+  EXPECT_EQ(code_of(fork + "fork_colour = blue\n"), Code::kCorruption);
+  EXPECT_EQ(code_of("format_version = 2\nfork_us = 1\n" + uuid), Code::kCorruption);
+  EXPECT_EQ(code_of("format_version = 2\ncontinues = a/b\n" + uuid), Code::kCorruption);
   EXPECT_EQ(code_of(uuid), Code::kCorruption);
   EXPECT_EQ(code_of("format_version = 1\n"), Code::kCorruption);
   EXPECT_EQ(code_of("format_version = one\n" + uuid), Code::kCorruption);

@@ -26,6 +26,7 @@ SegmentHeader FullHeader() {
   header.source_start = 1234567;
   header.prefix_bytes = 197;
   header.created_us = 1'700'000'000'000'001;
+  header.imported = true;
   header.previous = Set("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77:red:5");
   header.gap = {Set("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"), "adopted gtid_purged",
                 1'700'000'000'000'000};
@@ -65,6 +66,7 @@ TEST(SegmentHeader, GivesBackEveryField) {
   EXPECT_EQ(decoded->prefix_bytes, header.prefix_bytes);
   EXPECT_EQ(decoded->created_us, header.created_us);
   EXPECT_EQ(decoded->previous, header.previous);
+  EXPECT_EQ(decoded->imported, header.imported);
   EXPECT_EQ(decoded->gap.missing, header.gap.missing);
   EXPECT_EQ(decoded->gap.reason, header.gap.reason);
   EXPECT_EQ(decoded->gap.noticed_us, header.gap.noticed_us);

@@ -5,6 +5,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
 #include "tests/support/temp_dir.h"
 
 namespace tidemark {
@@ -39,6 +44,70 @@ TEST(PosixFileSystem, AppendsAndReadsBackAndTruncates) {
   ASSERT_TRUE(got.ok());
   EXPECT_EQ(AsText({buffer, *got}), "lo!");
   EXPECT_EQ(*(*file)->ReadAt(100, buffer), 0u) << "behind the end is the end, not an error";
+}
+
+TEST(PosixFileSystem, WhatWasMadeDurableIsOnTheDiskWhateverItsSize) {
+  TempDir directory;
+  for (const size_t size :
+       {size_t{0}, size_t{1}, size_t{4096}, size_t{1} << 20, (size_t{1} << 20) + 1}) {
+    const std::string path = directory.Path("file" + std::to_string(size));
+    auto file = Files().Open(path, OpenMode::kCreateNew);
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE((*file)->Append(AsBytes(std::string(size, 'x'))).ok());
+    ASSERT_TRUE((*file)->DataSync().ok());
+    EXPECT_TRUE(*(*file)->OnDisk()) << size;
+  }
+}
+
+// A page that reads well and is not on the disk, as a failed fdatasync leaves it: here the disk is
+// a file, and is changed behind the file system's back.
+TEST(PosixFileSystem, WhatTheDiskDoesNotHaveIsNotOnDisk) {
+  TempDir directory;
+  const std::string image = directory.Path("image");
+  const std::string mounted = directory.Path("mounted");
+  const std::string make = "truncate -s 8M " + image + " && mkfs.ext4 -q -F " + image +
+                           " && mkdir " + mounted + " && mount -o loop " + image + " " + mounted;
+  if (std::system((make + " 2>/dev/null").c_str()) != 0)
+    GTEST_SKIP() << "no loop mounts here: not tested that a page missing on the disk is noticed";
+  const std::string text(3000, 'y');
+  Result<bool> before = false;
+  Result<bool> after = true;
+  {
+    auto file = Files().Open(mounted + "/file", OpenMode::kCreateNew);
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE((*file)->Append(AsBytes(text)).ok());
+    ASSERT_TRUE((*file)->DataSync().ok());
+    before = (*file)->OnDisk();
+    std::fstream disk(image, std::ios::in | std::ios::out | std::ios::binary);
+    std::string bytes((std::istreambuf_iterator<char>(disk)), {});
+    const size_t at = bytes.find(text);
+    EXPECT_NE(at, std::string::npos);
+    disk.clear();
+    disk.seekp(static_cast<std::streamoff>(at + 1000));
+    disk.put('n');
+    disk.close();
+    after = (*file)->OnDisk();
+    std::vector<uint8_t> read(text.size());
+    EXPECT_EQ((*file)->ReadAt(0, read).value(), text.size());
+    EXPECT_EQ(AsText(read), text) << "it reads as if nothing had happened";
+  }
+  EXPECT_EQ(std::system(("umount " + mounted).c_str()), 0);
+  EXPECT_TRUE(before.value());
+  EXPECT_FALSE(after.value());
+}
+
+TEST(PosixFileSystem, LinkIsASecondNameAndNeverTakesOneThatIsThere) {
+  TempDir directory;
+  const std::string path = directory.Path("file"), second = directory.Path("second");
+  ASSERT_TRUE(WriteSmallFileDurably(Files(), path, "hello").ok());
+  ASSERT_TRUE(Files().Link(path, second).ok());
+  EXPECT_EQ(*ReadSmallFile(Files(), second, 100), "hello");
+  ASSERT_TRUE(WriteSmallFileDurably(Files(), path, "another").ok());  // a new file of that name
+  EXPECT_EQ(*ReadSmallFile(Files(), second, 100), "hello");
+  EXPECT_EQ(Files().Link(path, second).code(), Code::kIo);
+  EXPECT_EQ(Files().Link(directory.Path("none"), directory.Path("third")).code(), Code::kNotFound);
+  ASSERT_TRUE(Files().Remove(path).ok());
+  EXPECT_EQ(*ReadSmallFile(Files(), second, 100), "hello");
 }
 
 TEST(PosixFileSystem, ErrorsNameThePathAndTheClass) {

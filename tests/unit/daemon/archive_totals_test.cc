@@ -102,6 +102,23 @@ TEST_F(ArchiveTotalsTest, AcknowledgedAreCountedWhereTheyAreMissing) {
   EXPECT_EQ(counter.Count()->acknowledged_inside, 0u) << "as of now, not as of before";
 }
 
+// Numbers are free in front of gaps, and what is imported there is in the header behind it still.
+TEST_F(ArchiveTotalsTest, WhatWasImportedIsNoGapAndRoomIsNoSegment) {
+  Publish(500, "11-14", true, "1-10");
+  Publish(100'001, "31-40", true, "1-30");
+  Publish(100'500, "51-55", true, "41-50");
+  Publish(200'002, "61-62", false, "41-50:56-60");
+  const ArchiveTotals totals = Count();
+  EXPECT_EQ(totals.gap_at_start, 10u);
+  EXPECT_EQ(totals.gap_inside, 16u + 10u + 5u);
+  EXPECT_EQ(totals.sealed.segments, 3u);
+  EXPECT_EQ(totals.open.segments, 1u);
+  Publish(200'002, "61-62", true, "41-50:56-60");
+  EXPECT_EQ(Count().gap_inside, 31u);
+  EXPECT_EQ(Fresh()->gap_inside, 31u);
+  EXPECT_EQ(Count().sealed.segments, 4u);
+}
+
 TEST_F(ArchiveTotalsTest, SegmentsThatWentAreNotCountedAnyMore) {
   for (uint64_t number = 1; number <= 4; ++number) Publish(number, std::to_string(number), true);
   EXPECT_EQ(Count().sealed.segments, 4u);

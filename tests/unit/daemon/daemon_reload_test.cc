@@ -61,6 +61,16 @@ TEST_F(DaemonReload, DefaultWrittenOutAndOtherOrderAreNoChange) {
   EXPECT_THAT(plan.changes, IsEmpty());
 }
 
+TEST_F(DaemonReload, TheSpaceReserveIsChangedUnderWay) {
+  const ReloadPlan plan =
+      Plan(std::string(kHead) + kMain,
+           std::string("archive = \"/srv/b\"\nspace_reserve_mib = 8\n") + kMain);
+  EXPECT_THAT(plan.changes, ElementsAre("space_reserve_mib: 64 -> 8"));
+  EXPECT_THAT(plan.needs_restart, ElementsAre("archive: \"/srv/a\" -> \"/srv/b\""));
+  EXPECT_EQ(plan.result.space_reserve_bytes, uint64_t{8} << 20);
+  EXPECT_EQ(plan.result.archive, "/srv/a");
+}
+
 TEST_F(DaemonReload, OneChangedSourceLeavesTheOtherAlone) {
   const ReloadPlan plan = Plan(std::string(kHead) + kMain + kOther,
                                std::string(kHead) + kMain + "heartbeat_ms = 200\n" + kOther);

@@ -46,6 +46,7 @@ inline DaemonNumbers BusyDaemon() {
   numbers.sources = {BusySource("main"), BusySource("other")};
   numbers.index_bytes = 4096;
   numbers.disk = DiskMetrics{1'000'000, 400'000};
+  numbers.space_reserve_bytes = 64 << 20;
   numbers.serving = true;
   numbers.serve.sources["main"] = {4, 1, 60, 6'000};
   numbers.replicas.resize(1);

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "replication/archive/gap_room.h"
 #include "tests/unit/pitr/history.h"
 
 namespace tidemark {
@@ -16,6 +17,10 @@ using testing::BuilderGtid;
 using testing::BuilderSet;
 using ::testing::HasSubstr;
 using testing::History;
+
+// Behind the gap.
+constexpr uint64_t kThird = 3 + kSegmentNumbersPerGap;
+constexpr uint64_t kFourth = 4 + kSegmentNumbersPerGap;
 
 void BuildFour(History* history) {
   history->BeginFile("binlog.000001");
@@ -65,7 +70,7 @@ TEST(Verify, SoundArchiveHasNoFindings) {
   ASSERT_EQ(report.gaps.size(), 1u);
   EXPECT_EQ(report.gaps[0].missing, BuilderSet(153, 155));
   uint64_t stored = 0;
-  for (uint64_t number = 1; number <= 4; ++number) {
+  for (uint64_t number : {uint64_t{1}, uint64_t{2}, kThird, kFourth}) {
     stored += std::filesystem::file_size(history.builder.SegmentPath(number));
   }
   EXPECT_EQ(report.stored_bytes, stored);
@@ -94,7 +99,7 @@ TEST(Verify, OneRunNamesAllDamage) {
   BuildFour(&history);
   history.builder.Finish();
   std::string second = history.builder.SegmentPath(2);
-  std::string fourth = history.builder.SegmentPath(4);
+  std::string fourth = history.builder.SegmentPath(kFourth);
   Overwrite(second, std::filesystem::file_size(second) / 3, "damaged!");
   std::filesystem::resize_file(fourth, std::filesystem::file_size(fourth) / 2);
   Overwrite(history.builder.SegmentPath(1) + ".old", 0, "");
@@ -105,9 +110,9 @@ TEST(Verify, OneRunNamesAllDamage) {
   EXPECT_THAT(text, HasSubstr("notes.txt"));
   EXPECT_THAT(text, HasSubstr("2 corruption: "));
   EXPECT_THAT(text, HasSubstr(second));
-  EXPECT_THAT(text, HasSubstr("\n4 "));
+  EXPECT_THAT(text, HasSubstr("\n" + std::to_string(kFourth) + " "));
   EXPECT_EQ(std::count_if(report.findings.begin(), report.findings.end(),
-                          [](const VerifyFinding& finding) { return finding.segment == 3; }),
+                          [](const VerifyFinding& finding) { return finding.segment == kThird; }),
             0)
       << "a damaged neighbour is no damage of its own: " << text;
 }
@@ -153,7 +158,8 @@ TEST(Verify, LostSegmentFile) {
   std::string text = Findings(Verified(history));
   EXPECT_THAT(text, HasSubstr("2 io: segment file is lost"));
   EXPECT_THAT(text, HasSubstr(BuilderSet(151, 152).ToString()));
-  EXPECT_THAT(text, HasSubstr("3 gap: transactions are missing before it, unrecorded"));
+  EXPECT_THAT(text, HasSubstr(std::to_string(kThird) +
+                              " gap: transactions are missing before it, unrecorded"));
 }
 
 TEST(Verify, IndexThatKnowsLessOrMore) {
@@ -168,7 +174,7 @@ TEST(Verify, IndexThatKnowsLessOrMore) {
     DurableBatch wrong;
     wrong.source = "main";
     wrong.segment = **last;
-    FrameRecord frame = (*index)->Frame("main", 4, 0)->value().record;
+    FrameRecord frame = (*index)->Frame("main", kFourth, 0)->value().record;
     frame.frame = 7;
     frame.gtids = BuilderSet(1000, 1000);
     wrong.frames.push_back(frame);
@@ -176,7 +182,8 @@ TEST(Verify, IndexThatKnowsLessOrMore) {
   }
   std::string text = Findings(Verified(history));
   EXPECT_THAT(text, HasSubstr("2 corruption: the index does not know"));
-  EXPECT_THAT(text, HasSubstr("4 corruption: the index has more than the segment"));
+  EXPECT_THAT(text, HasSubstr(std::to_string(kFourth) +
+                              " corruption: the index has more than the segment"));
 }
 
 TEST(Verify, SegmentsOfAnotherHistory) {

@@ -135,22 +135,26 @@ class Maker {
     plan.warnings = Several(&Maker::Text);
     plan.surgery = {Set(), Set(), Several(&Maker::Name), Several(&Maker::Text),
                     Several(&Maker::Name)};
+    plan.lineage = SomeLineage();
     return plan;
   }
   VerifyFinding Finding() {
     return {static_cast<Code>(RandomNumber(random_, 1, static_cast<int>(Code::kIo))), Unsigned(),
             Text()};
   }
+  LineageFork Fork() { return {Text(), {Text(), Unsigned(), Set(), Set(), Time()}}; }
+  Lineage SomeLineage() { return {Several(&Maker::Fork), Several(&Maker::Fork)}; }
   TimelineEntry Entry() {
     TimelineEntry entry;
     entry.time_us = Time();
-    const int64_t kind = RandomNumber(random_, 0, 3);
+    const int64_t kind = RandomNumber(random_, 0, 4);
     if (kind == 0) entry.event = TimelineDdl{SomeGtid(), Text(), AnyBytes()};
     if (kind == 1) entry.event = LargeTransaction{SomeGtid(), Unsigned()};
     if (kind == 2) entry.event = Gap();
     if (kind == 3)
       entry.event = ServerChange{SomeGtid().tsid.uuid, SomeGtid().tsid.uuid, Text(),
                                  Unsigned(),           Unsigned(),           Set()};
+    if (kind == 4) entry.event = Fork();
     return entry;
   }
   LiveReplica Replica() {
@@ -200,9 +204,9 @@ TEST(ConvertProperty, ValuesComeBackAsTheyWere) {
 TEST(ConvertProperty, StatusComesBackAsItWas) {
   Maker make(tidemark::testing::TestSeed());
   for (int round = 0; round < kRounds; ++round) {
-    SourceSummary summary{make.Text(),     make.Unsigned(),     make.Unsigned(),
-                          make.Unsigned(), make.Unsigned(),     make.Time(),
-                          make.Time(),     make.SomeCoverage(), std::nullopt};
+    SourceSummary summary{make.Text(),     make.Unsigned(),   make.Unsigned(), make.Unsigned(),
+                          make.Unsigned(), make.Time(),       make.Time(),     make.SomeCoverage(),
+                          std::nullopt,    make.SomeLineage()};
     if (make.Coin()) summary.end = {make.Text(), make.Text(), make.Unsigned()};
     std::optional<LiveState> live;
     if (make.Coin()) {

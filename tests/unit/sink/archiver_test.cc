@@ -254,6 +254,60 @@ TEST_F(ArchiverTest, PurgedTransactionsAreRefusedUnlessAdopted) {
   EXPECT_EQ(segments[0].raw, server_.files[0].bytes);
 }
 
+// The archive does not have it either. A source refuses who claims transactions of its own UUID
+// that it never had.
+TEST_F(ArchiverTest, SourceThatLacksOnlyWhatIsARecordedGapIsNoDivergence) {
+  server_.Commit(3);
+  server_.Rotate();
+  server_.Commit(2);
+  server_.PurgeFirstFile();
+  GtidSet others;
+  others.Add({*Uuid::Parse("bbbbbbbb-0000-0000-0000-000000000002"), ""}, {1, 7});
+  server_.purged.Add(others);
+  server_.executed.Add(others);
+  ArchiverOptions options;
+  options.adopt_purged = true;
+  ASSERT_TRUE(Life(files_, listener_, server_, options).Once().ok());
+
+  server_.executed = BuilderSet(2, 5);
+  server_.purged = BuilderSet(2, 3);
+  server_.Commit(1);
+  Life life(files_, listener_, server_, options);
+  const Status archived = life.Once();
+  EXPECT_TRUE(archived.ok()) << archived.message();
+  EXPECT_EQ(life.source().requests().back().exclude, BuilderSet(2, 5).Union(others));
+  EXPECT_EQ(ReadArchive(files_).back().footer.gtids, BuilderSet(6, 6));
+  EXPECT_TRUE(ReadArchive(files_).back().header.gap.missing.empty());
+
+  server_.executed = BuilderSet(2, 4).Union(BuilderSet(6, 6));
+  const Status lost = Life(files_, listener_, server_, options).Once();
+  EXPECT_EQ(lost.code(), Code::kDivergence);
+  EXPECT_THAT(lost.message(), HasSubstr("does not have: " + BuilderSet(5, 5).ToString()));
+}
+
+TEST_F(ArchiverTest, SourceThatMakesAnotherTransactionInAGapsNameIsADivergence) {
+  server_.Commit(3);
+  server_.Rotate();
+  server_.Commit(2);
+  server_.PurgeFirstFile();
+  ArchiverOptions options;
+  options.adopt_purged = true;
+  ASSERT_TRUE(Life(files_, listener_, server_, options).Once().ok());
+  server_.executed = BuilderSet(2, 5);
+  server_.purged = BuilderSet(2, 3);
+  Life life(files_, listener_, server_, options);
+  ASSERT_TRUE(life.Start().ok());
+  life.source().WaitForEnd();
+  {
+    std::lock_guard lock(life.source().mutex());
+    server_.last_number = 0;
+    server_.Commit(1);
+    server_.executed = BuilderSet(2, 5);  // it comes before it counts
+  }
+  life.source().Break();
+  EXPECT_TRUE(life.WaitForError(Code::kDivergence));
+}
+
 TEST_F(ArchiverTest, OldSegmentIsSealedAtAHeartbeat) {
   server_.Commit(1);
   ArchiverOptions options;

@@ -48,6 +48,10 @@ class FaultyFiles : public FileSystem {
     lost_.erase(path);
     return memory_.Remove(path);
   }
+  Status Link(const std::string& from, const std::string& to) override {
+    TM_RETURN_IF_ERROR(Change(to));
+    return memory_.Link(from, to);
+  }
   Result<uint64_t> FreeBytes(const std::string& path) override { return memory_.FreeBytes(path); }
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override {
     return memory_.Lock(path);
@@ -124,6 +128,11 @@ class FaultyFiles : public FileSystem {
       lost = {lost.second > lost.first ? std::min(lost.first, durable) : durable,
               system_.memory_.Contents(path_).size()};
       return status;
+    }
+    Result<bool> OnDisk() override {
+      std::lock_guard lock(system_.mutex_);
+      const auto found = system_.lost_.find(path_);
+      return found == system_.lost_.end() || found->second.first >= found->second.second;
     }
     Result<uint64_t> Size() override { return file_->Size(); }
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "replication/archive/gap_room.h"
 #include "replication/event/control_events.h"
 #include "tests/unit/sink/session_fixture.h"
 
@@ -202,6 +203,9 @@ TEST_F(SessionTest, GapIsPartOfTheResumeSetAndOfTheNextSegmentsHeaderOnce) {
   EXPECT_EQ(segments_[0].header.gap.reason, "purged");
   EXPECT_EQ(segments_[0].header.gap.noticed_us, 5);
   EXPECT_EQ(segments_[0].header.previous, BuilderSet(1, 1));
+  EXPECT_EQ(segments_[0].header.number, kSegmentNumbersPerGap + 1) << "leaves room";
+  EXPECT_EQ(segments_[1].header.number, kSegmentNumbersPerGap + 2);
+  EXPECT_EQ(session_->resume().missing, BuilderSet(1, 1));
   EXPECT_TRUE(segments_[1].header.gap.missing.empty());
   EXPECT_EQ(segments_[1].header.previous, BuilderSet(1, 2));
 }
