@@ -8,6 +8,7 @@
 #include "index/value_codec.h"
 #include "replication/archive/segment_reader.h"
 #include "replication/base/failpoint.h"
+#include "replication/base/failpoint.h"
 
 namespace tidemark {
 namespace {
@@ -193,7 +194,9 @@ Status IndexRebuild::SwapIn() {
   TM_RETURN_IF_ERROR(files.SyncDirectory(fresh));
   TM_RETURN_IF_ERROR(RemoveDirectory(old));
   if (files.Exists(path)) TM_RETURN_IF_ERROR(files.Rename(path, old));
+  TM_FAILPOINT("index.aside");
   TM_RETURN_IF_ERROR(files.Rename(fresh, path));
+  TM_FAILPOINT("index.swapped");
   TM_RETURN_IF_ERROR(files.SyncDirectory(archive_.root()));
   return RemoveDirectory(old);
 }

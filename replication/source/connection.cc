@@ -44,6 +44,10 @@ void SetTls(MYSQL* handle, const TlsOptions& tls) {
 void SetOptions(MYSQL* handle, const ConnectionOptions& options) {
   unsigned protocol = options.socket.empty() ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET;
   mysql_options(handle, MYSQL_OPT_PROTOCOL, &protocol);
+  // To begin with; a server that wants another plugin for our account says so. Without it, a
+  // greeting that names none (an ancient server's, or one that was damaged on its way) makes
+  // libmysqlclient compare with a null pointer (sql-common/client.cc, authsm_begin_plugin_auth).
+  mysql_options(handle, MYSQL_DEFAULT_AUTH, "caching_sha2_password");
   mysql_options(handle, MYSQL_OPT_CONNECT_TIMEOUT, &options.connect_timeout_s);
   mysql_options(handle, MYSQL_OPT_READ_TIMEOUT, &options.read_timeout_s);
   mysql_options(handle, MYSQL_OPT_WRITE_TIMEOUT, &options.read_timeout_s);

@@ -114,6 +114,10 @@ Result<std::string> ReadPassword(const PasswordSource& source) {
   return std::string(value);
 }
 
+uint32_t AnswerTimeoutSeconds(const ConnectionOptions& options) {
+  return std::min(options.read_timeout_s, 2 * options.connect_timeout_s);
+}
+
 uint32_t ReadTimeoutSeconds(int64_t heartbeat_us) {
   constexpr int64_t kSecondUs = 1'000'000;
   int64_t heartbeat = std::clamp<int64_t>(heartbeat_us, 1, int64_t{86'400} * kSecondUs);

@@ -46,7 +46,7 @@ struct ConnectionOptions {
   PasswordSource password;
   TlsOptions tls;
   uint32_t connect_timeout_s = 10;
-  uint32_t read_timeout_s = 60;  // for logging in, queries, and a dump's first event
+  uint32_t read_timeout_s = 60;  // for logging in and queries (but see below), a dump's first event
   // caching_sha2_password without TLS needs the source's RSA key. Fetching it from whoever answers
   // is safe only where nobody can stand in between, so unset means: on a loopback address or a
   // socket only.
@@ -62,6 +62,10 @@ bool MayFetchServerPublicKey(const ConnectionOptions& options);
 // The first line, without its "\n" or "\r\n". kUsage if it cannot be had, is empty, or anyone may
 // read or write the file; the message names the file or variable, never its contents.
 Result<std::string> ReadPassword(const PasswordSource& source);
+
+// For the little that is said before a dump: a length that was damaged on a link without TLS makes
+// both ends wait for each other, and with semi-sync the source's clients as well.
+uint32_t AnswerTimeoutSeconds(const ConnectionOptions& options);
 
 // A link is taken for dead when this many heartbeats in a row did not come.
 inline constexpr int64_t kHeartbeatsPerReadTimeout = 3;

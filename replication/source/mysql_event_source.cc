@@ -81,7 +81,9 @@ Status MySqlEventSource::Interrupted() const {
 Result<SourceFacts> MySqlEventSource::Connect() {
   Disconnect();
   if (interrupted_) return Interrupted();
-  TM_ASSIGN_OR_RETURN(connection_, Connection::Open(options_));
+  ConnectionOptions quick = options_;
+  quick.read_timeout_s = AnswerTimeoutSeconds(options_);
+  TM_ASSIGN_OR_RETURN(connection_, Connection::Open(quick));
   {
     std::lock_guard lock(socket_mutex_);
     socket_ = fcntl(connection_->handle()->net.fd, F_DUPFD_CLOEXEC, 0);
@@ -205,6 +207,8 @@ Status MySqlEventSource::OpenDump(const DumpRequest& request) {
   }
   dump->stream.file_name = dump->file.c_str();
   dump->stream.file_name_length = dump->file.size();
+  // By GTID the source first looks for the file to begin in, perhaps in all that it has.
+  if (request.file.empty()) my_net_set_read_timeout(&dump->handle->net, options_.read_timeout_s);
   if (mysql_binlog_open(dump->handle, &dump->stream) != 0) {
     return connection_->LastError(SourcePhase::kDump, dump->identity);
   }

@@ -322,6 +322,7 @@ TEST_F(DiskTest, Ext4ThatTurnsReadOnlyHasAllThatWasAnnounced) {
   ASSERT_NO_FATAL_FAILURE(Begin());
   Load load(*primary_, 4);
   ASSERT_TRUE(load.WaitForCommits(500));
+  ASSERT_TRUE(daemon_->WaitFor(ExecutedOn(*primary_))) << daemon_->LogTail();
   if (!disk_.BreakExt4()) GTEST_SKIP() << "this kernel does not let ext4 be broken";
   ASSERT_TRUE(WaitForMetric("tidemark_source_error{source=\"main\",code=\"io\"}", 1))
       << daemon_->LogTail();
