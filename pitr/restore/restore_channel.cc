@@ -1,7 +1,10 @@
 #include "pitr/restore/restore_channel.h"
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdlib>
+#include <mutex>
+#include <stop_token>
 #include <thread>
 
 #include "pitr/restore/client_access.h"
@@ -15,7 +18,6 @@ constexpr uint32_t kOldestVersion = 80023;     // CHANGE REPLICATION SOURCE TO
 constexpr uint32_t kReplicaVariables = 80026;  // replica_parallel_workers, was slave_…
 constexpr double kHeartbeatSeconds = 2;
 constexpr int kKillLooks = 50;
-constexpr int kStarvedLooks = 10;
 constexpr auto kKillLookInterval = std::chrono::milliseconds(100);
 constexpr char kUserPrefix[] = "tidemark_";
 constexpr char kHasReadAll[] = "has read all relay log";
@@ -59,28 +61,39 @@ std::optional<ApplierError> WorkerError(Connection& target, const ChannelStatus&
   return found;
 }
 
-// An applier that comes to the end of its relay log in the middle of a transaction waits a minute
-// for the rest before it heeds STOP REPLICA (rpl_replica.cc, sql_slave_killed), though no receiver
-// runs any more. A KILL it heeds at once; what is not whole is rolled back either way. One that has
-// more to read stops between two transactions.
-Status EndStarvedApplier(Connection& target) {
-  TM_RETURN_IF_ERROR(
-      Unprivileged(ExecuteOnTarget(target, "STOP REPLICA IO_THREAD" + ForChannel())));
-  for (int left = kStarvedLooks; left > 0; --left) {
-    const Result<QueryResult> threads = target.Query("SHOW PROCESSLIST");
-    if (!threads.ok()) return OkStatus();  // then it takes its minute
-    // No other channel runs: all threads of the replication are ours.
-    for (const QueryResult::Row& row : threads->rows) {
-      if (threads->Text(row, "User") != "system user" ||
-          threads->Text(row, "State").find(kHasReadAll) == std::string::npos)
-        continue;
-      (void)target.Query("KILL " + threads->Text(row, "Id")).ok();
-      return OkStatus();
-    }
-    std::this_thread::sleep_for(kKillLookInterval);
+// While it lives: ends an applier that has come to the end of its relay log in the middle of a
+// transaction. It would wait a minute for the rest before it heeds STOP REPLICA (rpl_replica.cc,
+// sql_slave_killed), though no receiver runs any more, and whatever else is said to the channel
+// waits with it: also behind the STOP REPLICA of a restore that was killed meanwhile. A KILL it
+// heeds at once; what is not whole is rolled back either way. One that has more to read stops
+// between two transactions. Without a second connection, or the right to, it takes its minute.
+class StarvedApplierEnd {
+ public:
+  explicit StarvedApplierEnd(const ConnectionOptions& target)
+      : thread_([this, target](const std::stop_token& stop) { Run(target, stop); }) {}
+
+ private:
+  void Run(const ConnectionOptions& target, const std::stop_token& stop) {
+    const auto connection = Connection::Open(target);
+    if (!connection.ok()) return;
+    std::unique_lock lock(mutex_);
+    while (!wake_.wait_for(lock, stop, kKillLookInterval, [&] { return stop.stop_requested(); }))
+      Look(**connection);
   }
-  return OkStatus();
-}
+  // No other channel runs: all threads of the replication are ours.
+  static void Look(Connection& target) {
+    const Result<QueryResult> threads = target.Query("SHOW PROCESSLIST");
+    if (!threads.ok()) return;
+    for (const QueryResult::Row& row : threads->rows)
+      if (threads->Text(row, "User") == "system user" &&
+          threads->Text(row, "State").find(kHasReadAll) != std::string::npos)
+        (void)target.Query("KILL " + threads->Text(row, "Id")).ok();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable_any wake_;
+  std::jthread thread_;
+};
 
 }  // namespace
 
@@ -214,8 +227,12 @@ Result<std::optional<std::string>> SetWorkers(Connection& target, const std::str
 Status RemoveRestoreChannel(Connection& target, bool all_is_applied) {
   TM_ASSIGN_OR_RETURN(const auto channel, ReadChannelStatus(target));
   if (!channel) return OkStatus();
-  if (channel->applier_runs && !all_is_applied) TM_RETURN_IF_ERROR(EndStarvedApplier(target));
-  TM_RETURN_IF_ERROR(Unprivileged(ExecuteOnTarget(target, "STOP REPLICA" + ForChannel())));
+  {
+    std::optional<StarvedApplierEnd> end;
+    if (channel->applier_runs && !all_is_applied) end.emplace(target.options());
+    for (const char* stop : {"STOP REPLICA IO_THREAD", "STOP REPLICA"})
+      TM_RETURN_IF_ERROR(Unprivileged(ExecuteOnTarget(target, stop + ForChannel())));
+  }
   if (const std::string before = WorkersBefore(channel->source_user); !before.empty()) {
     if (const auto put_back = SetWorkers(target, before); !put_back.ok()) return put_back.error();
   }

@@ -38,7 +38,6 @@ Status Acknowledger::OnDurable(const DurableBatch& batch) {
 void Acknowledger::BeginDump(const Uuid& server_uuid) {
   server_uuid_ = server_uuid;
   wanted_.clear();
-  said_.reset();
   std::lock_guard lock(mutex_);
   wake_wanted_ = false;
 }
@@ -68,7 +67,6 @@ std::optional<SourcePlace> Acknowledger::Due() {
 void Acknowledger::Sent(int64_t now_us) {
   std::lock_guard lock(mutex_);
   ++counters_.sent;
-  said_ = due_source_;
   for (; !wanted_.empty() && wanted_.front().place <= due_; wanted_.pop_front())
     CountLatency(now_us - wanted_.front().arrived_us);
   wake_wanted_ = !wanted_.empty();

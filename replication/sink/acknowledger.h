@@ -18,7 +18,6 @@
 #include <functional>
 #include <mutex>
 #include <optional>
-#include <utility>
 
 #include "replication/sink/durable_listener.h"
 #include "replication/sink/session.h"
@@ -68,9 +67,6 @@ class Acknowledger : public DurableListener {
   // What may be acknowledged now, if that answers something; then Sent must follow.
   std::optional<SourcePlace> Due();
   void Sent(int64_t now_us);
-  // Once after each Sent, when the source has gone idle: what was said, to be said again. If it was
-  // damaged on its way the source still waits, and would for ever. Saying it twice changes nothing.
-  std::optional<SourcePlace> Repeat() { return std::exchange(said_, std::nullopt); }
 
   AckCounters counters() const;
 
@@ -94,7 +90,6 @@ class Acknowledger : public DurableListener {
   std::deque<Wanted> wanted_;
   ArchivePlace due_;
   SourcePlace due_source_;
-  std::optional<SourcePlace> said_;
 
   mutable std::mutex mutex_;  // guards the rest
   Published published_;

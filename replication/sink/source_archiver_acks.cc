@@ -16,6 +16,15 @@ constexpr int64_t kHealthCheckUs = 100'000;
 // A busy source that has not asked for so long does not wait for us.
 constexpr int64_t kUnaskedUs = 10'000'000;
 
+// For how long commits that wait may have their events still on the way to us.
+constexpr int64_t kOnTheWayUs = 1'000'000;
+
+// So many say that a source is idle.
+constexpr int kQuietHeartbeats = 2;
+
+// Commits may also wait for another replica than us: another dump would not help them.
+constexpr int kUnheardMax = 2;
+
 }  // namespace
 
 const char* SemiSyncStateName(SemiSyncState state) {
@@ -33,6 +42,7 @@ void SourceArchiver::BeginDump() {
   acks_.BeginDump(identity_.server_uuids.back());
   ack_wanted_ = unasked_ = false;
   fresh_dump_ = true;
+  said_.reset();
   semi_sync_logged_.reset(static_cast<size_t>(SemiSyncState::kReady));
   semi_sync_logged_.reset(static_cast<size_t>(SemiSyncState::kOn));
 }
@@ -50,7 +60,7 @@ Status SourceArchiver::AfterFirstEvent() {
   SetSemiSync(SemiSyncState::kReady);
   const SourcePlace& place = session_->resume().place;
   if (place.file.empty() || place.server_uuid != identity_.server_uuids.back()) return OkStatus();
-  return source_->Acknowledge(place.file, std::max<uint64_t>(place.position, kBinlogMagicSize));
+  return Say({place.server_uuid, place.file, std::max<uint64_t>(place.position, kBinlogMagicSize)});
 }
 
 // After each event: remembers what the source wants acknowledged, to the end of a transaction.
@@ -69,9 +79,9 @@ Status SourceArchiver::NoteAckWanted(const ScannedEvent& event) {
   } else if (event.finished != nullptr) {
     unasked_ = true;
   }
-  if (event.role == EventRole::kHeartbeat && !acks_.waiting())
-    if (const std::optional<SourcePlace> said = acks_.Repeat())
-      TM_RETURN_IF_ERROR(source_->Acknowledge(said->file, said->position));
+  if (event.finished != nullptr) commits_wait_since_us_.reset();
+  if (event.role == EventRole::kHeartbeat && said_ && !acks_.waiting())
+    TM_RETURN_IF_ERROR(BeHeard());
   if (unasked_ && semi_sync_ == SemiSyncState::kOn &&
       (event.role == EventRole::kHeartbeat ||
        clock_.MonotonicMicroseconds() - asked_us_ > kUnaskedUs))
@@ -86,7 +96,8 @@ Status SourceArchiver::Acknowledge() {
   while (acks_.waiting()) {
     if (const std::optional<SourcePlace> place = acks_.Due()) {
       TM_FAILPOINT("sink.acknowledging");
-      TM_RETURN_IF_ERROR(source_->Acknowledge(place->file, place->position));
+      TM_RETURN_IF_ERROR(Say(*place));
+      unheard_ = 0;
       acks_.Sent(clock_.MonotonicMicroseconds());
       continue;
     }
@@ -94,6 +105,40 @@ Status SourceArchiver::Acknowledge() {
     if (pipeline_ != nullptr) TM_RETURN_IF_ERROR(pipeline_->Health());
   }
   return OkStatus();
+}
+
+Status SourceArchiver::Say(const SourcePlace& place) {
+  TM_RETURN_IF_ERROR(source_->Acknowledge(place.file, place.position));
+  said_ = place;
+  quiet_heartbeats_ = 0;
+  commits_wait_since_us_.reset();
+  return OkStatus();
+}
+
+// At an idle source's heartbeat. An acknowledgement that was damaged on its way is not answered, and
+// after a damaged length the source does not even read the next one (plugin/semisync,
+// Ack_receiver::run), while its clients wait, perhaps for ever. So it is asked once whether commits
+// still wait. If they do, and nothing comes, it takes another dump: its starting place tells the
+// source what we have. Saying it again could complete the damaged one, to a wrong place.
+Status SourceArchiver::BeHeard() {
+  if (++quiet_heartbeats_ < kQuietHeartbeats || unheard_ == kUnheardMax) return OkStatus();
+  const Result<bool> wait = source_->CommitsWait();
+  if (!wait.ok()) {
+    spdlog::warn("[{}] cannot ask whether commits wait for what was acknowledged: {}",
+                 options_.source, wait.error().message());
+    return OkStatus();  // at the next heartbeat again
+  }
+  if (!*wait) {
+    said_.reset();
+    return OkStatus();
+  }
+  const int64_t now_us = clock_.MonotonicMicroseconds();
+  if (!commits_wait_since_us_) commits_wait_since_us_ = now_us;
+  if (now_us - *commits_wait_since_us_ < kOnTheWayUs) return OkStatus();
+  ++unheard_;
+  return {Code::kSourceUnavailable,
+          "the source's commits wait for an acknowledgement that was sent: it did not arrive whole",
+          "if they go on waiting, it is another replica's acknowledgement that is missing"};
 }
 
 // Says it in the log once per connection; that the plugin is missing, once and for all.

@@ -80,6 +80,9 @@ class EventSource {
     (void)timeout_us;
     return true;
   }
+  // Whether clients of the source wait for an acknowledgement at this moment; asked on another
+  // connection, beside the dump. kSourceUnavailable, kSourceRefused.
+  virtual Result<bool> CommitsWait() { return false; }
   // Any thread: ends the WaitForMore under way, or else the next one.
   virtual void Wake() {}
 };

@@ -50,6 +50,7 @@ class FailoverSource final : public EventSource {
     return mysql_.Acknowledge(file, position);
   }
   bool WaitForMore(int64_t timeout_us) override;
+  Result<bool> CommitsWait() override { return mysql_.CommitsWait(); }
   void Wake() override { mysql_.Wake(); }
 
  private:

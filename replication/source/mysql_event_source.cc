@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -17,6 +18,7 @@ namespace {
 constexpr unsigned kBinlogDumpNonBlock = 1;  // BINLOG_DUMP_NON_BLOCK, sql/rpl_constants.h
 constexpr int64_t kHeartbeatUsMin = 1000;    // the server's own minimum
 constexpr unsigned long kPacketError = ~0UL;
+constexpr uint32_t kBesideTimeoutSeconds = 2;  // of a question while the dump's events wait
 constexpr size_t kPacketBytesKept = 64 * 1024;  // what the packet buffer is cut back to
 
 Status CheckRequest(const DumpRequest& request) {
@@ -280,6 +282,15 @@ bool MySqlEventSource::WaitForMore(int64_t timeout_us) {
   if (ppoll(polled, std::size(polled), &timeout, nullptr) <= 0) return false;
   if (polled[1].revents != 0) wake_up_.Lower();
   return polled[0].revents != 0;
+}
+
+Result<bool> MySqlEventSource::CommitsWait() {
+  if (interrupted_) return Interrupted();
+  ConnectionOptions quick = options_;
+  quick.connect_timeout_s = std::min(quick.connect_timeout_s, kBesideTimeoutSeconds);
+  quick.read_timeout_s = std::min(quick.read_timeout_s, kBesideTimeoutSeconds);
+  TM_ASSIGN_OR_RETURN(const auto connection, Connection::Open(quick));
+  return tidemark::CommitsWait(*connection);
 }
 
 // What is not done for each of five million events. Before the first one the source may search all

@@ -40,6 +40,7 @@ class MySqlEventSource final : public EventSource {
   bool AckWanted() const override { return ack_wanted_; }
   Status Acknowledge(const std::string& file, uint64_t position) override;
   bool WaitForMore(int64_t timeout_us) override;
+  Result<bool> CommitsWait() override;
   void Wake() override { wake_up_.Raise(); }
 
  private:

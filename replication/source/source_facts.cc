@@ -49,17 +49,6 @@ std::string DigestOf(const QueryResult& answer, const QueryResult::Row& row) {
   return Hex(digest);
 }
 
-Result<bool> CommitsWait(Connection& connection) {
-  TM_ASSIGN_OR_RETURN(
-      const QueryResult answer,
-      connection.Query(
-          "SHOW GLOBAL STATUS WHERE Variable_name IN "
-          "('Rpl_semi_sync_source_wait_sessions', 'Rpl_semi_sync_master_wait_sessions')"));
-  return std::any_of(answer.rows.begin(), answer.rows.end(), [&](const QueryResult::Row& row) {
-    return Number(answer.Text(row, "Value")) > 0;
-  });
-}
-
 // The source may withhold the list; everything but a broken link is survivable without it.
 Status GatherBinlogs(Connection& connection, bool list_always, SourceFacts* facts) {
   TM_ASSIGN_OR_RETURN(facts->commits_wait, CommitsWait(connection));
@@ -77,6 +66,17 @@ Status GatherBinlogs(Connection& connection, bool list_always, SourceFacts* fact
 }
 
 }  // namespace
+
+Result<bool> CommitsWait(Connection& connection) {
+  TM_ASSIGN_OR_RETURN(
+      const QueryResult answer,
+      connection.Query(
+          "SHOW GLOBAL STATUS WHERE Variable_name IN "
+          "('Rpl_semi_sync_source_wait_sessions', 'Rpl_semi_sync_master_wait_sessions')"));
+  return std::any_of(answer.rows.begin(), answer.rows.end(), [&](const QueryResult::Row& row) {
+    return Number(answer.Text(row, "Value")) > 0;
+  });
+}
 
 Status RefuseMariaDb(const std::string& endpoint, const std::string& version) {
   return {Code::kSourceRefused,

@@ -41,6 +41,9 @@ struct SourceFacts {
 // logs also while commits wait.
 Result<SourceFacts> GatherFacts(Connection& connection, bool list_always = false);
 
+// Whether sessions wait for a semi-synchronous replica's acknowledgement; false without the plugin.
+Result<bool> CommitsWait(Connection& connection);
+
 Status RefuseMariaDb(const std::string& endpoint, const std::string& version);
 
 }  // namespace tidemark

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "tests/e2e/daemon_fixture.h"
+#include "tests/support/fault_proxy.h"
 #include "tests/support/seed.h"
 
 namespace tidemark {
@@ -13,6 +14,7 @@ namespace {
 
 using testing::Daemon;
 using testing::ExecutedOn;
+using testing::FaultProxy;
 using testing::kPatienceMs;
 using testing::MySqlServer;
 using testing::StartPrimary;
@@ -235,6 +237,51 @@ TEST(SemiSync, ARotationUnderWaitingCommitsDoesNotKeepUsFromAcknowledgingThem) {
   EXPECT_EQ(commit.get(), released);
   EXPECT_EQ(rotation.get(), released);
   ASSERT_TRUE(released);
+  EXPECT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
+  EXPECT_EQ(daemon.Stop(), 0) << daemon.LogTail();
+  daemon.ExpectVerified();
+}
+
+// One byte of an acknowledgement: its length, its number, what it begins with. The source does not
+// answer to those, and after some it does not read the next one either, while its clients wait.
+TEST(SemiSync, ADamagedAcknowledgementDoesNotLeaveCommitsWaiting) {
+  auto primary = StartSemiSyncPrimary();
+  ASSERT_TRUE(primary);
+  auto proxy = FaultProxy::Start(primary->port());
+  ASSERT_TRUE(proxy.ok()) << proxy.error().message();
+  Daemon daemon;
+  daemon.AddSourceAtPort("main", (*proxy)->port(), std::string(kAuto) + "\ntls = \"disabled\"\n");
+  daemon.Start();
+  ASSERT_TRUE(Becomes(daemon, "ready")) << daemon.LogTail();
+  ASSERT_TRUE(primary->Execute("SET GLOBAL rpl_semi_sync_source_enabled = ON").ok());
+  const std::vector<std::pair<uint64_t, uint8_t>> damages = {
+      {0, 0x01}, {0, 0x40}, {1, 0x01}, {2, 0x10}, {3, 0x10}, {4, 0x01}};
+  for (const auto& [offset, mask] : damages) {
+    SCOPED_TRACE(offset);
+    ASSERT_TRUE(primary->Execute("INSERT INTO d.t (b) VALUES (1)").ok());
+    // Until nothing is said to the source any more but what the next commit wants.
+    uint64_t said = 0;
+    ASSERT_TRUE(WaitUntil(
+        [&] {
+          const uint64_t before = std::exchange(
+              said, (*proxy)->forwarded_bytes(FaultProxy::Way::kToServer));
+          std::this_thread::sleep_for(std::chrono::milliseconds(500));
+          return before == said && (*proxy)->open_links() == 1;
+        },
+        kPatienceMs));
+    const uint64_t harmed = (*proxy)->harmed_bytes();
+    (*proxy)->Damage(FaultProxy::Way::kToServer, offset, FaultProxy::Harm::kFlip, mask);
+    auto commit = std::async(std::launch::async, [&primary] {
+      return primary->Execute("INSERT INTO d.t (b) VALUES (2)").ok();
+    });
+    const bool released =
+        commit.wait_for(std::chrono::milliseconds(kPatienceMs)) == std::future_status::ready;
+    EXPECT_TRUE(released) << daemon.LogTail();
+    EXPECT_EQ((*proxy)->harmed_bytes(), harmed + 1);
+    if (!released) primary->Kill9();
+    EXPECT_EQ(commit.get(), released);
+    ASSERT_TRUE(released);
+  }
   EXPECT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
   EXPECT_EQ(daemon.Stop(), 0) << daemon.LogTail();
   daemon.ExpectVerified();

@@ -254,5 +254,43 @@ TEST_F(ArchiverTest, SourceThatStopsAskingIsSaidToBeReadyOnly) {
   }
 }
 
+TEST_F(ArchiverTest, AnIdleSourceIsAskedOnceWhetherItsCommitsHeardUs) {
+  server_.Commit(1);
+  std::atomic<int> asked = 0;
+  Life life(files_, listener_, server_, SemiSyncOptions());
+  life.source().GrantSemiSync();
+  life.source().commits_wait = [&] { return ++asked < 0; };
+  ASSERT_TRUE(life.Start().ok());
+  ASSERT_TRUE(testing::WaitUntil([&] { return asked == 1; }, 20'000));
+  life.source().WaitForEnd();
+  ASSERT_TRUE(life.Stop().ok());
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(life.source().acks().size(), 1u) << "said again, it could complete a damaged one";
+  EXPECT_EQ(life.source().requests().size(), 1u);
+}
+
+// Two times: more would not help commits that wait for another replica.
+TEST_F(ArchiverTest, CommitsThatWaitForWhatWasAcknowledgedGetAnotherDumpTwoTimes) {
+  server_.Commit(1);
+  std::atomic<int> asked = 0;
+  Life life(files_, listener_, server_, SemiSyncOptions());
+  life.source().GrantSemiSync();
+  life.source().commits_wait = [&] { return ++asked > 0; };
+  ASSERT_TRUE(life.Start().ok());
+  const auto dumps = [&] { return life.source().requests().size(); };
+  ASSERT_TRUE(testing::WaitUntil([&] { return dumps() == 3; }, 20'000));
+  const int asked_before = asked;
+  for (int heartbeat = 0; heartbeat < 20; ++heartbeat) life.source().WaitForEnd();
+  EXPECT_EQ(dumps(), 3u);
+  EXPECT_EQ(asked, asked_before);
+  // The next commit that asks counts anew.
+  {
+    std::lock_guard lock(life.source().mutex());
+    server_.Commit(1);
+  }
+  life.source().Break();
+  EXPECT_TRUE(testing::WaitUntil([&] { return dumps() == 6; }, 20'000));
+}
+
 }  // namespace
 }  // namespace tidemark
