@@ -7,8 +7,7 @@
 
 #include "replication/archive/segment_reader.h"
 #include "replication/archive/segment_recovery.h"
-// Included, not linked: the fuzz preset builds no library for tests.
-#include "tests/support/memory_file_system.cc"
+#include "tests/support/memory_file_system.h"
 
 namespace tidemark {
 namespace {
