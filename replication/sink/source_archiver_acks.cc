@@ -115,8 +115,8 @@ Status SourceArchiver::Say(const SourcePlace& place) {
   return OkStatus();
 }
 
-// At an idle source's heartbeat. An acknowledgement that was damaged on its way is not answered, and
-// after a damaged length the source does not even read the next one (plugin/semisync,
+// At an idle source's heartbeat. An acknowledgement that was damaged on its way is not answered,
+// and after a damaged length the source does not even read the next one (plugin/semisync,
 // Ack_receiver::run), while its clients wait, perhaps for ever. So it is asked once whether commits
 // still wait. If they do, and nothing comes, it takes another dump: its starting place tells the
 // source what we have. Saying it again could complete the damaged one, to a wrong place.

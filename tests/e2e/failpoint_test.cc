@@ -4,7 +4,7 @@
 // rebuilding index, too. restore_failpoint_test.cc does the rest of the names.
 #include "replication/base/failpoint.h"
 
-#include "tests/e2e/daemon_fixture.h"
+#include "tests/e2e/semi_sync_primary.h"
 
 namespace tidemark {
 namespace {
@@ -13,11 +13,10 @@ using testing::Daemon;
 using testing::ExecutedOn;
 using testing::kPatienceMs;
 using testing::MySqlServer;
+using testing::NamingClients;
 using testing::WaitUntil;
 
-const std::vector<std::string> kSemiSync = {
-    "--sync-binlog=0", "--innodb-flush-log-at-trx-commit=2", "--plugin-load-add=semisync_source.so",
-    "--rpl-semi-sync-source-enabled=ON", "--rpl-semi-sync-source-timeout=4294967295"};
+constexpr int kClients = 8;
 
 // How often such a place is passed before it is the one: so that there is something before it.
 int PassesOf(const std::string& name) {
@@ -33,73 +32,14 @@ std::vector<std::string> NamesOf(const std::vector<std::string>& groups) {
   return names;
 }
 
-// Clients that name their transactions themselves, and so know which of them they saw succeed; and
-// one that has a file ended now and then.
-class Clients {
- public:
-  Clients(MySqlServer& server, int series) {
-    for (int i = 0; i < 8; ++i)
-      threads_.emplace_back([this, &server, i, series] { Write(server, i, series); });
-    threads_.emplace_back([this, &server] { Rotate(server); });
-  }
-  ~Clients() { Stop(); }
-  void Stop() {
-    stop_ = true;
-    for (std::thread& thread : threads_)
-      if (thread.joinable()) thread.join();
-  }
-  bool WaitForCommits(uint64_t more) {
-    const uint64_t goal = commits_ + more;
-    return WaitUntil([&] { return commits_ >= goal; }, kPatienceMs);
-  }
-  GtidSet succeeded() {
-    std::lock_guard lock(mutex_);
-    return succeeded_;
-  }
-
- private:
-  // Until it is told to stop, or the server goes.
-  void Write(MySqlServer& server, int writer, int series) {
-    auto connection = server.Connect();
-    if (!connection.ok()) return;
-    char uuid[37];
-    std::snprintf(uuid, sizeof(uuid), "%08x-0000-0000-0000-%012x", series, writer + 1);
-    for (int64_t number = 1; !stop_; ++number) {
-      const std::string gtid = std::string(uuid) + ":" + std::to_string(number);
-      if (!(*connection)
-               ->Execute("SET gtid_next = '" + gtid + "'; INSERT INTO d.t (b) VALUES (1)")
-               .ok())
-        return;
-      std::lock_guard lock(mutex_);
-      succeeded_.Add(*GtidSet::Parse(gtid));
-      ++commits_;
-    }
-  }
-  void Rotate(MySqlServer& server) {
-    auto connection = server.Connect();
-    while (connection.ok() && !stop_ && (*connection)->Execute("FLUSH BINARY LOGS").ok())
-      (void)WaitUntil([this] { return stop_.load(); }, 100);
-  }
-
-  std::atomic<bool> stop_ = false;
-  std::atomic<uint64_t> commits_ = 0;
-  std::mutex mutex_;
-  GtidSet succeeded_;
-  std::vector<std::thread> threads_;
-};
-
 // One primary for all; an archive of its own for each.
 class FailpointTest : public ::testing::TestWithParam<std::string> {
  protected:
   static void SetUpTestSuite() {
     primary_ = testing::StartPrimary();
     ASSERT_TRUE(primary_);
-    ASSERT_TRUE(
-        primary_
-            ->Execute(
-                "CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY AUTO_INCREMENT, b INT)")
-            .ok());
-    ASSERT_TRUE(primary_->Restart(kSemiSync).ok());
+    ASSERT_TRUE(primary_->Execute(testing::kTableForClients).ok());
+    ASSERT_TRUE(primary_->Restart(testing::kSemiSyncFromTheStart).ok());
   }
   static void TearDownTestSuite() { primary_.reset(); }
   void SetUp() override {
@@ -116,7 +56,7 @@ class FailpointTest : public ::testing::TestWithParam<std::string> {
     daemon_.Start();
   }
   // With clients at work. What recovers needs something to recover from.
-  void StartArmed(Clients& clients, const std::string& action) {
+  void StartArmed(NamingClients& clients, const std::string& action) {
     if (GetParam().starts_with("recovery.")) {
       StartUnarmed();
       ASSERT_TRUE(clients.WaitForCommits(100)) << daemon_.LogTail();
@@ -125,7 +65,7 @@ class FailpointTest : public ::testing::TestWithParam<std::string> {
     Arm(action);
     daemon_.Start();
   }
-  void ExpectNothingLost(Clients& clients) {
+  void ExpectNothingLost(NamingClients& clients) {
     const GtidSet succeeded = clients.succeeded();
     // Before a first segment is there, nothing is archived, and nothing can have succeeded.
     const GtidSet lost = succeeded.Minus(daemon_.Archived());
@@ -148,7 +88,7 @@ std::unique_ptr<MySqlServer> FailpointTest::primary_;
 int FailpointTest::series_ = 0;
 
 TEST_P(FailpointTest, KilledThere) {
-  Clients clients(*primary_, ++series_);
+  NamingClients clients(*primary_, ++series_, kClients, /*rotate=*/true);
   StartArmed(clients, "kill");
   const auto code = daemon_.process().Wait(kPatienceMs);
   ASSERT_TRUE(code.ok()) << "it was never there\n" << daemon_.LogTail();
@@ -161,7 +101,7 @@ TEST_P(FailpointTest, KilledThere) {
 }
 
 TEST_P(FailpointTest, PrimaryKilledWhileItStandsThere) {
-  Clients clients(*primary_, ++series_);
+  NamingClients clients(*primary_, ++series_, kClients, /*rotate=*/true);
   StartArmed(clients, "stop");
   const std::string stat = "/proc/" + std::to_string(daemon_.process().pid()) + "/stat";
   ASSERT_TRUE(WaitUntil(
@@ -173,7 +113,7 @@ TEST_P(FailpointTest, PrimaryKilledWhileItStandsThere) {
   ExpectNothingLost(clients);
   ASSERT_TRUE(primary_->Restart().ok()) << primary_->ErrorLogTail();
   daemon_.process().Kill(SIGCONT);
-  Clients more(*primary_, ++series_);
+  NamingClients more(*primary_, ++series_, kClients, /*rotate=*/true);
   ASSERT_TRUE(more.WaitForCommits(100)) << daemon_.LogTail();
   more.Stop();
   ExpectAllWellAtTheEnd();
@@ -193,7 +133,7 @@ INSTANTIATE_TEST_SUITE_P(At, FailpointTest,
 class IndexFailpointTest : public FailpointTest {};
 
 TEST_P(IndexFailpointTest, KilledThere) {
-  Clients clients(*primary_, ++series_);
+  NamingClients clients(*primary_, ++series_, kClients, /*rotate=*/true);
   StartUnarmed();
   ASSERT_TRUE(clients.WaitForCommits(200)) << daemon_.LogTail();
   daemon_.Kill9();

@@ -5,7 +5,7 @@
 #include <future>
 #include <random>
 
-#include "tests/e2e/daemon_fixture.h"
+#include "tests/e2e/semi_sync_primary.h"
 #include "tests/support/fault_proxy.h"
 #include "tests/support/seed.h"
 
@@ -17,16 +17,14 @@ using testing::ExecutedOn;
 using testing::FaultProxy;
 using testing::kPatienceMs;
 using testing::MySqlServer;
+using testing::NamingClients;
 using testing::StartPrimary;
 using testing::WaitUntil;
 
 constexpr char kInstall[] =
     "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'; "
     "SET GLOBAL rpl_semi_sync_source_timeout = 4294967295";
-// For a server that is restarted: what SET PERSIST keeps does not reach a plugin's variables.
-const std::vector<std::string> kEnabledFromTheStart = {
-    "--sync-binlog=0", "--innodb-flush-log-at-trx-commit=2", "--plugin-load-add=semisync_source.so",
-    "--rpl-semi-sync-source-enabled=ON", "--rpl-semi-sync-source-timeout=4294967295"};
+constexpr int kClients = 32;
 constexpr char kAuto[] = "semi_sync = \"auto\"";
 
 std::string SemiSync(const Daemon& daemon) {
@@ -46,67 +44,30 @@ uint64_t Counter(MySqlServer& server, const std::string& name) {
   return rows.ok() && rows->size() == 1 ? std::stoull((*rows)[0][1]) : 0;
 }
 
-// Clients that name their transactions themselves, and so know which of them they saw succeed.
-class Writers {
- public:
-  static constexpr int kCount = 32;
-
-  // `series` keeps the GTIDs of several sets of writers on one server apart.
-  Writers(MySqlServer& server, int series) {
-    for (int i = 0; i < kCount; ++i)
-      threads_.emplace_back([this, &server, i, series] { Write(server, i, series); });
-  }
-  ~Writers() { Stop(); }
-  void Stop() {
-    stop_ = true;
-    for (std::thread& thread : threads_)
-      if (thread.joinable()) thread.join();
-  }
-  bool WaitForCommits(uint64_t count) {
-    return WaitUntil([&] { return commits_ >= count; }, kPatienceMs);
-  }
-  uint64_t commits() const { return commits_; }
-  GtidSet succeeded() {
-    std::lock_guard lock(mutex_);
-    return succeeded_;
-  }
-
- private:
-  // Until it is told to stop, or the server goes.
-  void Write(MySqlServer& server, int writer, int series) {
-    auto connection = server.Connect();
-    if (!connection.ok()) return;
-    char uuid[37];
-    std::snprintf(uuid, sizeof(uuid), "%08x-0000-0000-0000-%012x", series + 1, writer + 1);
-    for (int64_t number = 1; !stop_; ++number) {
-      const std::string gtid = std::string(uuid) + ":" + std::to_string(number);
-      if (!(*connection)
-               ->Execute("SET gtid_next = '" + gtid + "'; INSERT INTO d.t (b) VALUES (" +
-                         std::to_string(number) + ")")
-               .ok())
-        return;
-      std::lock_guard lock(mutex_);
-      succeeded_.Add(*GtidSet::Parse(gtid));
-      ++commits_;
-    }
-  }
-
-  std::atomic<bool> stop_ = false;
-  std::atomic<uint64_t> commits_ = 0;
-  std::mutex mutex_;
-  GtidSet succeeded_;
-  std::vector<std::thread> threads_;
-};
-
 // With the plugin, which is still off: nothing waits before the archive is there.
 std::unique_ptr<MySqlServer> StartSemiSyncPrimary() {
   auto primary = StartPrimary({"--innodb-flush-log-at-trx-commit=2"});
   if (primary == nullptr) return nullptr;
-  const Status done = primary->Execute(
-      std::string(kInstall) +
-      "; CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY AUTO_INCREMENT, b INT)");
+  const Status done = primary->Execute(std::string(kInstall) + "; " + testing::kTableForClients);
   EXPECT_TRUE(done.ok()) << done.message();
   return done.ok() ? std::move(primary) : nullptr;
+}
+
+std::future<bool> Begin(MySqlServer& server, const std::string& statement) {
+  return std::async(std::launch::async, [&server, statement] {
+    auto connection = server.Connect();
+    return connection.ok() && (*connection)->Execute(statement).ok();
+  });
+}
+
+// All have succeeded within our patience; if not, the server is killed, so that they end.
+bool Succeed(MySqlServer& server, std::vector<std::future<bool>> begun) {
+  bool all = true;
+  for (const auto& one : begun)
+    all = all && one.wait_for(std::chrono::milliseconds(kPatienceMs)) == std::future_status::ready;
+  if (!all) server.Kill9();
+  for (auto& one : begun) all = one.get() && all;
+  return all;
 }
 
 class SemiSyncLink : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
@@ -123,7 +84,7 @@ TEST_P(SemiSyncLink, EveryCommitIsAcknowledged) {
                   ->Execute("SET GLOBAL rpl_semi_sync_source_wait_point = AFTER_COMMIT; "
                             "SET GLOBAL rpl_semi_sync_source_enabled = ON")
                   .ok());
-  Writers writers(*primary, 0);
+  NamingClients writers(*primary, 0, kClients);
   ASSERT_TRUE(writers.WaitForCommits(3000)) << daemon.LogTail();
   EXPECT_EQ(SemiSync(daemon), "on");
   // A file ends, a transaction is longer than any buffer, a DDL: all in the midst of it.
@@ -131,7 +92,7 @@ TEST_P(SemiSyncLink, EveryCommitIsAcknowledged) {
                   ->Execute("FLUSH BINARY LOGS; CREATE TABLE d.u (b LONGBLOB); "
                             "INSERT INTO d.u VALUES (REPEAT('x', 20000000)); FLUSH BINARY LOGS")
                   .ok());
-  ASSERT_TRUE(writers.WaitForCommits(writers.commits() + 1000)) << daemon.LogTail();
+  ASSERT_TRUE(writers.WaitForCommits(1000)) << daemon.LogTail();
   writers.Stop();
   EXPECT_EQ(Counter(*primary, "yes_tx"), writers.commits() + 2);
   EXPECT_EQ(Counter(*primary, "no_tx"), 0u);
@@ -161,14 +122,14 @@ TEST(SemiSync, WhateverIsKilledWhatAClientSawSucceedIsArchived) {
       primary
           ->Execute("CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY AUTO_INCREMENT, b INT)")
           .ok());
-  ASSERT_TRUE(primary->Restart(kEnabledFromTheStart).ok());
+  ASSERT_TRUE(primary->Restart(testing::kSemiSyncFromTheStart).ok());
   Daemon daemon;
   daemon.AddSource("main", *primary, kAuto);
   uint64_t commits = 0;
   for (int round = 0; round < rounds; ++round) {
     SCOPED_TRACE("round " + std::to_string(round));
     daemon.Start();
-    Writers writers(*primary, round);
+    NamingClients writers(*primary, round, kClients);
     ASSERT_TRUE(writers.WaitForCommits(random() % 1500)) << daemon.LogTail();
     EXPECT_EQ(Counter(*primary, "no_tx"), 0u) << "the source does not wait";
     // The daemon alone at times: the commits under way then wait for its return.
@@ -176,9 +137,8 @@ TEST(SemiSync, WhateverIsKilledWhatAClientSawSucceedIsArchived) {
     if (order == 0) {
       daemon.Kill9();
       daemon.Start();
-      ASSERT_TRUE(writers.WaitForCommits(writers.commits() + 100))
-          << "nobody acknowledges what is archived\n"
-          << daemon.LogTail();
+      ASSERT_TRUE(writers.WaitForCommits(100)) << "nobody acknowledges what is archived\n"
+                                               << daemon.LogTail();
     }
     if (order == 1) daemon.Kill9();
     primary->Kill9();
@@ -213,15 +173,10 @@ TEST(SemiSync, ARotationUnderWaitingCommitsDoesNotKeepUsFromAcknowledgingThem) {
   ASSERT_TRUE(primary->Execute("SET GLOBAL rpl_semi_sync_source_enabled = ON").ok());
   ASSERT_TRUE(primary->Execute("INSERT INTO d.t (b) VALUES (1)").ok());
   daemon.Kill9();
-  const auto execute = [&](const std::string& statement) {
-    return std::async(std::launch::async, [&primary, statement] {
-      auto connection = primary->Connect();
-      return connection.ok() && (*connection)->Execute(statement).ok();
-    });
-  };
-  auto commit = execute("INSERT INTO d.t (b) VALUES (2)");
+  std::vector<std::future<bool>> begun;
+  begun.push_back(Begin(*primary, "INSERT INTO d.t (b) VALUES (2)"));
   EXPECT_TRUE(WaitUntil([&] { return Counter(*primary, "wait_sessions") == 1; }, kPatienceMs));
-  auto rotation = execute("FLUSH BINARY LOGS");
+  begun.push_back(Begin(*primary, "FLUSH BINARY LOGS"));
   const auto waits = [&] {
     const auto found = primary->QueryValue(
         "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'FLUSH BINARY LOGS'");
@@ -229,14 +184,7 @@ TEST(SemiSync, ARotationUnderWaitingCommitsDoesNotKeepUsFromAcknowledgingThem) {
   };
   EXPECT_TRUE(WaitUntil(waits, kPatienceMs));
   daemon.Start();
-  const bool released =
-      commit.wait_for(std::chrono::milliseconds(kPatienceMs)) == std::future_status::ready &&
-      rotation.wait_for(std::chrono::milliseconds(kPatienceMs)) == std::future_status::ready;
-  EXPECT_TRUE(released) << daemon.LogTail();
-  if (!released) primary->Kill9();
-  EXPECT_EQ(commit.get(), released);
-  EXPECT_EQ(rotation.get(), released);
-  ASSERT_TRUE(released);
+  ASSERT_TRUE(Succeed(*primary, std::move(begun))) << daemon.LogTail();
   EXPECT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
   EXPECT_EQ(daemon.Stop(), 0) << daemon.LogTail();
   daemon.ExpectVerified();
@@ -254,8 +202,8 @@ TEST(SemiSync, ADamagedAcknowledgementDoesNotLeaveCommitsWaiting) {
   daemon.Start();
   ASSERT_TRUE(Becomes(daemon, "ready")) << daemon.LogTail();
   ASSERT_TRUE(primary->Execute("SET GLOBAL rpl_semi_sync_source_enabled = ON").ok());
-  const std::vector<std::pair<uint64_t, uint8_t>> damages = {
-      {0, 0x01}, {0, 0x40}, {1, 0x01}, {2, 0x10}, {3, 0x10}, {4, 0x01}};
+  const std::vector<std::pair<uint64_t, uint8_t>> damages = {{0, 0x01}, {0, 0x40}, {1, 0x01},
+                                                             {2, 0x10}, {3, 0x10}, {4, 0x01}};
   for (const auto& [offset, mask] : damages) {
     SCOPED_TRACE(offset);
     ASSERT_TRUE(primary->Execute("INSERT INTO d.t (b) VALUES (1)").ok());
@@ -263,24 +211,18 @@ TEST(SemiSync, ADamagedAcknowledgementDoesNotLeaveCommitsWaiting) {
     uint64_t said = 0;
     ASSERT_TRUE(WaitUntil(
         [&] {
-          const uint64_t before = std::exchange(
-              said, (*proxy)->forwarded_bytes(FaultProxy::Way::kToServer));
+          const uint64_t before =
+              std::exchange(said, (*proxy)->forwarded_bytes(FaultProxy::Way::kToServer));
           std::this_thread::sleep_for(std::chrono::milliseconds(500));
           return before == said && (*proxy)->open_links() == 1;
         },
         kPatienceMs));
     const uint64_t harmed = (*proxy)->harmed_bytes();
     (*proxy)->Damage(FaultProxy::Way::kToServer, offset, FaultProxy::Harm::kFlip, mask);
-    auto commit = std::async(std::launch::async, [&primary] {
-      return primary->Execute("INSERT INTO d.t (b) VALUES (2)").ok();
-    });
-    const bool released =
-        commit.wait_for(std::chrono::milliseconds(kPatienceMs)) == std::future_status::ready;
-    EXPECT_TRUE(released) << daemon.LogTail();
+    std::vector<std::future<bool>> begun;
+    begun.push_back(Begin(*primary, "INSERT INTO d.t (b) VALUES (2)"));
+    ASSERT_TRUE(Succeed(*primary, std::move(begun))) << daemon.LogTail();
     EXPECT_EQ((*proxy)->harmed_bytes(), harmed + 1);
-    if (!released) primary->Kill9();
-    EXPECT_EQ(commit.get(), released);
-    ASSERT_TRUE(released);
   }
   EXPECT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
   EXPECT_EQ(daemon.Stop(), 0) << daemon.LogTail();
