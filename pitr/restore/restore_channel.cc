@@ -18,6 +18,7 @@ constexpr uint32_t kOldestVersion = 80023;     // CHANGE REPLICATION SOURCE TO
 constexpr uint32_t kReplicaVariables = 80026;  // replica_parallel_workers, was slave_…
 constexpr double kHeartbeatSeconds = 2;
 constexpr int kKillLooks = 50;
+constexpr uint32_t kLookTimeoutSeconds = 5;
 constexpr auto kKillLookInterval = std::chrono::milliseconds(100);
 constexpr char kUserPrefix[] = "tidemark_";
 constexpr char kHasReadAll[] = "has read all relay log";
@@ -73,7 +74,8 @@ class StarvedApplierEnd {
       : thread_([this, target](const std::stop_token& stop) { Run(target, stop); }) {}
 
  private:
-  void Run(const ConnectionOptions& target, const std::stop_token& stop) {
+  void Run(ConnectionOptions target, const std::stop_token& stop) {
+    target.connect_timeout_s = target.read_timeout_s = kLookTimeoutSeconds;
     const auto connection = Connection::Open(target);
     if (!connection.ok()) return;
     std::unique_lock lock(mutex_);
