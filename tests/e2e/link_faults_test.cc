@@ -1,6 +1,10 @@
 // The link between primary and tidemarkd, made bad in every way that a proxy can (fault_proxy.h):
 // cut, stalled, slow, damaged, with and without TLS. Whatever happens to it, the archive ends up
 // with the primary's own bytes, without anybody's help.
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <random>
 
 #include "tests/e2e/daemon_fixture.h"
@@ -103,6 +107,33 @@ TEST_P(LinkFaults, ADamagedLengthEndsInAnotherConnectionNotInAWait) {
   const uint64_t harmed = proxy_->harmed_bytes();
   // An idle source sends whole packets: the next byte is a packet's (or TLS record's) first.
   proxy_->Damage(Way::kToClient, GetParam() ? 3 : 2, Harm::kFlip, 0x10);
+  ASSERT_TRUE(WaitUntil([&] { return proxy_->harmed_bytes() > harmed; }, kPatienceMs));
+  EXPECT_TRUE(WaitUntil([&] { return Connections() == 2; }, 20'000)) << daemon_.LogTail();
+  ExpectArchivedByteForByte();
+}
+
+// Bytes of a server's greeting, with its packet's header: what comes before anything of TLS.
+uint64_t GreetingBytes(int port) {
+  const int peer = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  std::array<uint8_t, 3> length{};
+  EXPECT_EQ(::connect(peer, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  EXPECT_EQ(::recv(peer, length.data(), length.size(), MSG_WAITALL), ssize_t{3});
+  ::close(peer);
+  return 4 + length[0] + (length[1] << 8) + (length[2] << 16);
+}
+
+// Of the greeting, or with TLS of the handshake's first record, which then never becomes whole; the
+// library has no timeout there.
+TEST_P(LinkFaults, ADamagedLengthInTheLoginEndsInAnotherLogin) {
+  const uint64_t tls_record_length = 3;  // its upper byte
+  const uint64_t harmed = proxy_->harmed_bytes();
+  const uint64_t offset = GetParam() ? GreetingBytes(primary_->port()) + tls_record_length : 1;
+  proxy_->Damage(Way::kToClient, offset, Harm::kFlip, 0x20);
+  proxy_->Cut(CutBy::kReset);
   ASSERT_TRUE(WaitUntil([&] { return proxy_->harmed_bytes() > harmed; }, kPatienceMs));
   EXPECT_TRUE(WaitUntil([&] { return Connections() == 2; }, 20'000)) << daemon_.LogTail();
   ExpectArchivedByteForByte();
