@@ -1,6 +1,7 @@
 // The archive as a replication source: stock MySQL servers replicate from tidemarkd, and end up
 // with what the primary has.
 #include "tests/e2e/serve_fixture.h"
+#include "tests/support/sanitized.h"
 
 namespace tidemark::testing {
 namespace {
@@ -82,7 +83,8 @@ TEST_F(ServeTest, FiveReplicasAtOnceWithinBoundedMemory) {
   ASSERT_TRUE(load.WaitForCommits(500));
   load.Stop();
   for (auto& replica : replicas) ExpectSame(*replica);
-  EXPECT_LT(daemon_->PeakMemoryBytes() - alone, 5 * (uint64_t{16} << 20));
+  const uint64_t grown = daemon_->PeakMemoryBytes() - alone;
+  EXPECT_TRUE(testing::kSanitized || grown < 5 * (uint64_t{16} << 20)) << grown;
 }
 
 TEST_F(ServeTest, AfterThePrimaryPurgedItsBinaryLogs) {

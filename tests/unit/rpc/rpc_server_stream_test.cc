@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "proto/rpc/compression.h"
+#include "tests/support/sanitized.h"
 #include "tests/unit/rpc/rpc_server_fixture.h"
 
 namespace tidemark::testing {
@@ -188,9 +189,7 @@ long ResidentKilobytes() {
 
 // A thousand of them may cost 100 MiB; both ends are counted here.
 TEST_F(RpcStreamTest, AnIdleStreamCostsLessThan100KiB) {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "memory under a sanitizer says nothing";
-#endif
+  if (testing::kSanitized) GTEST_SKIP() << "memory under a sanitizer says nothing";
   options_.limits.strangers_max = 1100;
   Start();
   const long before = ResidentKilobytes();

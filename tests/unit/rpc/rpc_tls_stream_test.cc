@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "tests/support/sanitized.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/rpc/rpc_server_fixture.h"
 #include "tests/unit/rpc/test_certificates.h"
@@ -107,9 +108,7 @@ long ResidentKib() {
 
 // Both ends are counted, and the client's keeps its buffers.
 TEST_P(TlsStreamTest, AnIdleStreamCostsLessThan70KiB) {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "memory under a sanitizer says nothing";
-#endif
+  if (testing::kSanitized) GTEST_SKIP() << "memory under a sanitizer says nothing";
   options_.limits.strangers_max = 1100;
   Start();
   const long before = ResidentKib();
