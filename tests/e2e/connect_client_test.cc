@@ -221,7 +221,16 @@ void ConnectClientTest::RunClient(const NodeRun& run) {
                       {"gzip", run.gzip},
                       {"breakAfter", run.break_after}};
   SCOPED_TRACE(asked.dump());
-  const auto ran = RunProgram({"node", files_->Path("client/client.js"), asked.dump()}, options);
+  auto ran = RunProgram({"node", files_->Path("client/client.js"), asked.dump()}, options);
+  // A daemon listens a moment before it can answer.
+  (void)testing::WaitUntil(
+      [&] {
+        if (!ran.ok() || ran->err.find("still starting: try again") == std::string::npos)
+          return true;
+        ran = RunProgram({"node", files_->Path("client/client.js"), asked.dump()}, options);
+        return false;
+      },
+      testing::kPatienceMs);
   ASSERT_TRUE(ran.ok()) << ran.error().message();
   ASSERT_EQ(ran->exit_code, 0) << ran->err;
   const json seen = json::parse(ran->out, nullptr, false);

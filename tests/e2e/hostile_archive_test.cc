@@ -15,6 +15,7 @@
 #include "replication/archive/segment_format.h"
 #include "tests/support/archive_builder.h"
 #include "tests/support/process.h"
+#include "tests/support/sanitized.h"
 #include "tests/support/temp_dir.h"
 #include "tools/exit_code.h"
 
@@ -72,13 +73,11 @@ class HostileArchiveTest : public ::testing::Test {
 
   // Within limits of time and memory; what it prints is text. Its exit code.
   int Pitr(const std::vector<std::string>& arguments) {
-    std::vector<std::string> argv = {"/bin/sh",
-                                     "-c",
-                                     std::string("ulimit -v ") + kAddressSpaceKiB + "; exec \"$@\"",
-                                     "sh",
-                                     std::string(TIDEMARK_BIN_DIR) + "/pitr",
-                                     "--archive",
-                                     root()};
+    std::vector<std::string> argv = {
+        "/bin/sh", "-c",
+        // A sanitizer's address space has no limit that says anything.
+        std::string("ulimit -v ") + (kSanitized ? "unlimited" : kAddressSpaceKiB) + "; exec \"$@\"",
+        "sh", std::string(TIDEMARK_BIN_DIR) + "/pitr", "--archive", root()};
     argv.insert(argv.end(), arguments.begin(), arguments.end());
     ProgramOptions options;
     options.timeout_ms = kSecondsMax * 1000;
