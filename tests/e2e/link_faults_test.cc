@@ -30,6 +30,8 @@ class LinkFaults : public ::testing::TestWithParam<bool> {  // with TLS
   void SetUp() override {
     primary_ = testing::StartPrimary({"--max-binlog-size=8M"});
     ASSERT_TRUE(primary_);
+    // Leading files without a transaction are not archived.
+    ASSERT_TRUE(primary_->Execute("CREATE DATABASE first").ok());
     auto proxy = FaultProxy::Start(primary_->port());
     ASSERT_TRUE(proxy.ok()) << proxy.error().message();
     proxy_ = std::move(*proxy);
