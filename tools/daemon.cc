@@ -11,7 +11,7 @@
 #include <set>
 #include <thread>
 
-#include "replication/archive/space_reserve.h"
+#include "tools/daemon_archive.h"
 #include "tools/daemon_control.h"
 #include "tools/daemon_health.h"
 #include "tools/daemon_listener.h"
@@ -20,7 +20,6 @@
 #include "tools/daemon_rpc.h"
 #include "tools/daemon_serving.h"
 #include "tools/daemon_view.h"
-#include "tools/serialized_index.h"
 #include "tools/serve_check.h"
 #include "tools/service_manager.h"
 #include "tools/source_worker.h"
@@ -34,8 +33,6 @@ constexpr std::chrono::milliseconds kTurn{100};
 // While it starts, it says so this often, and asks for this much.
 constexpr std::chrono::seconds kStartExtensionInterval{5}, kStartExtension{60};
 constexpr std::chrono::seconds kServeRetryInterval{10};
-// So often a space reserve that is not there is tried, and an index that cannot be written.
-constexpr std::chrono::seconds kMendInterval{10};
 
 // Rung by a worker that has news; a signal handler cannot ring it, so nobody waits for it for long.
 class Bell {
@@ -65,19 +62,14 @@ class Daemon {
       : loaded_(std::move(loaded)),
         options_(std::move(options)),
         signals_(signals),
-        archive_(PosixFileSystem(), loaded_.config.archive),
-        reserve_(archive_.files(), archive_.root(), loaded_.config.space_reserve_bytes),
-        view_(archive_) {}
+        archive_(loaded_.config.archive, loaded_.config.space_reserve_bytes),
+        view_(archive_.directory()) {}
 
   Status Run();
 
  private:
   const DaemonConfig& config() const { return loaded_.config; }
   Status Open();
-  Result<std::unique_ptr<Index>> OpenOrRebuildIndex();
-  Status OpenIndex();
-  void NoteReserve(const Status& settled) const;
-  void Mend();
   void CreateSources();
   DaemonConfig Servable(const DaemonConfig& config) const;
   Status CheckNewSetup(const ReloadPlan& plan);
@@ -102,11 +94,8 @@ class Daemon {
   const DaemonOptions options_;
   DaemonSignals& signals_;
   ServiceManager manager_;
-  ArchiveDirectory archive_;
-  SpaceReserve reserve_;
+  DaemonArchive archive_;
   DaemonView view_;
-  std::unique_ptr<FileLock> lock_;
-  std::unique_ptr<SerializedIndex> shared_index_;
   std::unique_ptr<PublishingListener> listener_;
   DaemonHealth health_;
   std::unique_ptr<DaemonMetrics> metrics_;
@@ -122,65 +111,19 @@ class Daemon {
   bool was_ready_ = false;
   bool announce_ready_ = true;  // to the manager, once all is settled
   Clock::time_point start_extended_{};
-  Clock::time_point mended_{};
 };
 
-// An index that is damaged or of another version is made anew: it is derived.
-Result<std::unique_ptr<Index>> Daemon::OpenOrRebuildIndex() {
-  Result<std::unique_ptr<Index>> index = Index::OpenForWriting(archive_.IndexPath());
-  if (index.ok() || index.error().code() != Code::kCorruption) return index;
-  spdlog::warn("the index is damaged and is made anew from the segments: {}",
-               index.error().message());
-  manager_.Status("making the index anew from the segments");
-  TM_ASSIGN_OR_RETURN(HealReport report, RebuildIndex(archive_, [this](const HealReport&) {
-                        manager_.ExtendStart(kStartExtension);
-                        manager_.Alive();
-                      }));
-  spdlog::info("index rebuilt from {} segments", report.segments_scanned);
-  return Index::OpenForWriting(archive_.IndexPath());
-}
-
-// A full disk is no reason not to come up: what there is can be asked for, and what is wrong said.
-// The sources wait until the index can be written.
-Status Daemon::OpenIndex() {
-  Result<std::unique_ptr<Index>> index = OpenOrRebuildIndex();
-  if (!index.ok() && index.error().code() == Code::kDiskFull && reserve_.GiveUp()) {
-    spdlog::error("{}; the space reserve is given up", index.error().message());
-    index = OpenOrRebuildIndex();
-  }
-  if (index.ok()) {
-    shared_index_ = std::make_unique<SerializedIndex>(std::move(*index), archive_.IndexPath());
-    return OkStatus();
-  }
-  if (index.error().code() != Code::kDiskFull) return index.error();
-  spdlog::error("the index cannot be written: {}", index.error().message());
-  shared_index_ = std::make_unique<SerializedIndex>(archive_.IndexPath(), index.error());
-  return OkStatus();
-}
-
-void Daemon::NoteReserve(const Status& settled) const {
-  if (!settled.ok())
-    spdlog::warn("{}; hint: {}", settled.message(), settled.hint());
-  else if (reserve_.held_bytes() > 0)
-    spdlog::info("the space reserve {} has {} MiB", reserve_.path(), reserve_.held_bytes() >> 20);
-}
-
-// What could not be done for lack of room, and nobody else may have a reason to try soon.
-void Daemon::Mend() {
-  if (Clock::now() - mended_ < kMendInterval) return;
-  mended_ = Clock::now();
-  (void)shared_index_->Mend();
-  if (reserve_.held_bytes() > 0 || reserve_.wanted_bytes() == 0) return;
-  if (reserve_.Keep().ok() && reserve_.held_bytes() > 0) NoteReserve(OkStatus());
-}
-
 Status Daemon::Open() {
-  TM_ASSIGN_OR_RETURN(lock_, archive_.LockForWriting());
-  NoteReserve(reserve_.Open());
-  TM_RETURN_IF_ERROR(OpenIndex());
-  control_ = std::make_unique<DaemonControl>(archive_, *shared_index_, [this] { bell_.Ring(); });
-  listener_ = std::make_unique<PublishingListener>(*shared_index_);
-  metrics_ = std::make_unique<DaemonMetrics>(archive_, *shared_index_, reserve_);
+  TM_RETURN_IF_ERROR(archive_.Open([this] {
+    manager_.Status("making the index anew from the segments");
+    manager_.ExtendStart(kStartExtension);
+    manager_.Alive();
+  }));
+  control_ = std::make_unique<DaemonControl>(archive_.directory(), archive_.index(),
+                                             [this] { bell_.Ring(); });
+  listener_ = std::make_unique<PublishingListener>(archive_.index());
+  metrics_ =
+      std::make_unique<DaemonMetrics>(archive_.directory(), archive_.index(), archive_.reserve());
   return OkStatus();
 }
 
@@ -190,7 +133,8 @@ void Daemon::CreateSources() {
   std::vector<std::string> names;
   for (const SourceConfig& source : config().sources) {
     // One that continues another one is made by its worker, which can ask where they part.
-    if (source.archiver.continues.empty()) (void)archive_.CreateSource(source.archiver.source);
+    if (source.archiver.continues.empty())
+      (void)archive_.directory().CreateSource(source.archiver.source);
     names.push_back(source.archiver.source);
   }
   control_->SetSources(names);
@@ -200,7 +144,7 @@ void Daemon::CreateSources() {
 DaemonConfig Daemon::Servable(const DaemonConfig& config) const {
   DaemonConfig servable = config;
   std::erase_if(servable.sources, [this](const SourceConfig& source) {
-    return !archive_.ReadIdentity(source.archiver.source).ok();
+    return !archive_.directory().ReadIdentity(source.archiver.source).ok();
   });
   std::erase_if(servable.serve.accounts, [&servable](const ServeAccountConfig& account) {
     return servable.Find(account.source) == nullptr;
@@ -213,7 +157,7 @@ DaemonConfig Daemon::Servable(const DaemonConfig& config) const {
 Status Daemon::CheckNewSetup(const ReloadPlan& plan) {
   if (plan.serve) TM_RETURN_IF_ERROR(CheckServe(plan.result.serve));
   TM_RETURN_IF_ERROR(DaemonRpc::Check(plan.result.rpc));
-  TM_RETURN_IF_ERROR(CheckLineages(plan.result, archive_));
+  TM_RETURN_IF_ERROR(CheckLineages(plan.result, archive_.directory()));
   return plan.log ? ConfigureLog(plan.result.log) : OkStatus();
 }
 
@@ -239,8 +183,7 @@ void Daemon::Reload() {
     spdlog::warn("configuration: {}: only after a restart of tidemarkd", line);
   const uint64_t reserve_before = config().space_reserve_bytes;
   loaded_ = {std::move(plan.result), std::move(fresh->digests)};
-  if (config().space_reserve_bytes != reserve_before)
-    NoteReserve(reserve_.Resize(config().space_reserve_bytes));
+  if (config().space_reserve_bytes != reserve_before) archive_.Resize(config().space_reserve_bytes);
   if (plan.serve) serving_settled_ = false;
   if (plan.rpc) rpc_settled_ = false;
   if (!plan.rpc && rpc_ != nullptr) rpc_->Reload(config().rpc);
@@ -274,9 +217,10 @@ void Daemon::StartWorkers() {
     };
     if (std::any_of(workers_.begin(), workers_.end(), same_name)) continue;
     workers_.push_back(std::make_shared<SourceWorker>(
-        source, SourceWorker::Surroundings{archive_, *shared_index_, *listener_, options_.once,
-                                           [this] { bell_.Ring(); },
-                                           control_->PauseOf(source.archiver.source), &reserve_}));
+        source, SourceWorker::Surroundings{archive_.directory(), archive_.index(), *listener_,
+                                           options_.once, [this] { bell_.Ring(); },
+                                           control_->PauseOf(source.archiver.source),
+                                           &archive_.reserve()}));
   }
 }
 
@@ -309,7 +253,7 @@ void Daemon::SettleServing() {
     if (servable.Find(source.archiver.source) == nullptr)
       not_served_.insert(source.archiver.source);
   if (servable.serve.accounts.empty()) return;
-  auto started = DaemonServing::Start(servable, archive_, *shared_index_);
+  auto started = DaemonServing::Start(servable, archive_.directory(), archive_.index());
   if (!started.ok()) {
     spdlog::error("cannot serve replicas: {}", started.error().message());
     serve_again_at_ = Clock::now() + kServeRetryInterval;
@@ -339,11 +283,11 @@ void Daemon::SettleRpc() {
     if (config().rpc.listen.empty()) return;
     const auto live_state = [this](const std::string& source) {
       const std::optional<LiveState> live = view_.StateOf(source);
-      return live ? live : ReadLiveState(archive_, source);
+      return live ? live : ReadLiveState(archive_.directory(), source);
     };
     rpc_ = std::make_shared<DaemonRpc>(
-        config().rpc,
-        DaemonRpc::Surroundings{archive_, *shared_index_, live_state, Pages(), *control_});
+        config().rpc, DaemonRpc::Surroundings{archive_.directory(), archive_.index(), live_state,
+                                              Pages(), *control_});
     listener_->SetRpc(rpc_);
   }
   if (rpc_ == nullptr) return;
@@ -454,7 +398,7 @@ Status Daemon::Run() {
     SettleWorkers();
     SettleServing();
     SettleRpc();
-    Mend();
+    archive_.Mend();
     Publish();
     NoteHealth();
     NoteMetrics();
@@ -490,7 +434,7 @@ Status Daemon::Finish() {
   listener_->SetRpc(nullptr);
   if (serving_) serving_->Stop();
   if (rpc_) rpc_->Stop();
-  TM_RETURN_IF_ERROR(shared_index_->Flush());
+  TM_RETURN_IF_ERROR(archive_.index().Flush());
   spdlog::info("stopped; everything archived is sealed");
   return result;
 }
