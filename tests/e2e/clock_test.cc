@@ -11,6 +11,7 @@
 #include "tests/e2e/archived_primary.h"
 #include "tests/e2e/rpc_fixture.h"
 #include "tests/support/metrics_text.h"
+#include "tests/support/sanitized.h"
 
 namespace tidemark {
 namespace {
@@ -79,6 +80,8 @@ class DaemonClockTest : public ::testing::Test {
 };
 
 TEST_F(DaemonClockTest, ItsJumpsChangeNothingAboutArchivingTimeoutsAndBackOff) {
+  if (testing::kSanitized)
+    GTEST_SKIP() << "libfaketime and a sanitizer's runtime both want to be loaded first";
   NEEDS_FAKETIME();
   NEEDS_CURL();
   auto primary = StartPrimary();
