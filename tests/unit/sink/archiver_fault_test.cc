@@ -74,8 +74,8 @@ void TearInto(const FaultyFiles& files, MemoryFileSystem& memory, std::mt19937_6
     std::string bytes = files.OnDisk(path);
     const std::string all = memory.Contents(path);
     const bool last = name == names->back();
-    if (bytes.empty() && (!last || random() % 2 == 0))
-      return;  // the name was not durable, nor are later ones
+    // A segment gets its name with its header on the disk: this one was removed a moment ago.
+    if (bytes.empty()) return;
     if (!last && all.size() > bytes.size()) return torn->Put(path, bytes);
     if (all.size() > bytes.size())
       bytes += all.substr(bytes.size(), random() % (all.size() - bytes.size() + 1));
