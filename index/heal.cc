@@ -8,7 +8,6 @@
 #include "index/value_codec.h"
 #include "replication/archive/segment_reader.h"
 #include "replication/base/failpoint.h"
-#include "replication/base/failpoint.h"
 
 namespace tidemark {
 namespace {

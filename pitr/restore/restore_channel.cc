@@ -1,15 +1,14 @@
 #include "pitr/restore/restore_channel.h"
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdlib>
-#include <mutex>
 #include <stop_token>
 #include <thread>
 
 #include "pitr/restore/client_access.h"
 #include "pitr/restore/replica_applier.h"
 #include "pitr/restore/running_target.h"
+#include "replication/base/stoppable_sleep.h"
 
 namespace tidemark {
 namespace {
@@ -78,9 +77,7 @@ class StarvedApplierEnd {
     target.connect_timeout_s = target.read_timeout_s = kLookTimeoutSeconds;
     const auto connection = Connection::Open(target);
     if (!connection.ok()) return;
-    std::unique_lock lock(mutex_);
-    while (!wake_.wait_for(lock, stop, kKillLookInterval, [&] { return stop.stop_requested(); }))
-      Look(**connection);
+    while (SleepUnlessStopped(stop, kKillLookInterval)) Look(**connection);
   }
   // No other channel runs: all threads of the replication are ours.
   static void Look(Connection& target) {
@@ -92,8 +89,6 @@ class StarvedApplierEnd {
         (void)target.Query("KILL " + threads->Text(row, "Id")).ok();
   }
 
-  std::mutex mutex_;
-  std::condition_variable_any wake_;
   std::jthread thread_;
 };
 

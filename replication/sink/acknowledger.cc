@@ -56,7 +56,7 @@ std::optional<SourcePlace> Acknowledger::Due() {
   std::lock_guard lock(mutex_);
   if (wanted_.empty() || wanted_.front().place > published_.place) return std::nullopt;
   due_ = published_.place;
-  if (published_.source.server_uuid == server_uuid_) return due_source_ = published_.source;
+  if (published_.source.server_uuid == server_uuid_) return published_.source;
   // Nothing of this server has been archived yet, and so nothing can be said that it understands:
   // it asked for an event that it made up.
   std::erase_if(wanted_, [this](const Wanted& wanted) { return wanted.place <= due_; });

@@ -89,7 +89,6 @@ class Acknowledger : public DurableListener {
   Uuid server_uuid_;
   std::deque<Wanted> wanted_;
   ArchivePlace due_;
-  SourcePlace due_source_;
 
   mutable std::mutex mutex_;  // guards the rest
   Published published_;

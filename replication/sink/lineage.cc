@@ -7,12 +7,11 @@
 
 #include "replication/archive/segment_catalog.h"
 #include "replication/archive/segment_reader.h"
+#include "replication/base/copy_file.h"
 #include "replication/event/stream_scanner.h"
 
 namespace tidemark {
 namespace {
-
-constexpr size_t kCopyBytes = 256u << 10;
 
 // A segment that is written anew: it ends where the histories part, or nobody has sealed it, or
 // only just.
@@ -270,16 +269,8 @@ class LineageMaker {
     const std::string from = archive_.SegmentPath(beginning_.parent, number);
     const std::string to = archive_.SegmentPath(beginning_.source, number);
     if (files_.Link(from, to).ok()) return OkStatus();
-    TM_ASSIGN_OR_RETURN(auto old_file, files_.Open(from, OpenMode::kRead));
-    TM_ASSIGN_OR_RETURN(auto new_file, files_.Open(to, OpenMode::kCreateNew));
-    std::vector<uint8_t> buffer(kCopyBytes);
-    for (uint64_t offset = 0;;) {
-      if (beginning_.give_up && beginning_.give_up()) return GivenUp();
-      TM_ASSIGN_OR_RETURN(const size_t got, old_file->ReadAt(offset, buffer));
-      if (got == 0) return new_file->DataSync();
-      TM_RETURN_IF_ERROR(new_file->Append(Bytes(buffer).first(got)));
-      offset += got;
-    }
+    const Status copied = CopyDurably(files_, from, to, beginning_.give_up);
+    return copied.code() == Code::kInterrupted ? GivenUp() : copied;
   }
 
   // The same header and bytes, up to the fork, and a footer of our own. Its transactions go to

@@ -6,6 +6,7 @@
 
 #include "replication/archive/gap_room.h"
 #include "replication/archive/segment_reader.h"
+#include "replication/base/copy_file.h"
 
 namespace tidemark {
 namespace {
@@ -53,20 +54,6 @@ Result<SegmentFooter> FooterOf(ArchiveDirectory& archive, const std::string& sou
         archive.SegmentPath(source, number) + " is not sealed, although another segment follows it",
         "pitr verify tells what is in it; restore the file from a copy if its footer was damaged");
   return reader->footer();
-}
-
-constexpr size_t kCopyBytes = 256u << 10;
-
-Status CopyDurably(FileSystem& files, const std::string& from, const std::string& to) {
-  TM_ASSIGN_OR_RETURN(auto old_file, files.Open(from, OpenMode::kRead));
-  TM_ASSIGN_OR_RETURN(auto new_file, files.Open(to, OpenMode::kCreateNew));
-  std::vector<uint8_t> buffer(kCopyBytes);
-  for (uint64_t offset = 0;;) {
-    TM_ASSIGN_OR_RETURN(const size_t got, old_file->ReadAt(offset, buffer));
-    if (got == 0) return new_file->DataSync();
-    TM_RETURN_IF_ERROR(new_file->Append(Bytes(buffer).first(got)));
-    offset += got;
-  }
 }
 
 // What a source shares with the one that it continues came from a history that was given up: the

@@ -118,7 +118,7 @@ class SourceArchiver {
   Status NoteAckWanted(const ScannedEvent& event);
   Status AfterFirstEvent();
   Status Acknowledge();
-  Status Say(const SourcePlace& place);
+  Status Say(const std::string& file, uint64_t position);
   Status BeHeard();
   void SetSemiSync(SemiSyncState state);
   Status ArchiveUntilBroken(bool non_blocking);
@@ -153,15 +153,15 @@ class SourceArchiver {
   bool distrust_tail_ = false;    // an fdatasync failed: what is not announced must not be believed
   int64_t segment_begun_us_ = 0;  // monotonic
 
-  ArchivePlace appended_;    // where what the pipeline was given ends
-  bool ack_wanted_ = false;  // inside the transaction under way
-  bool unasked_ = false;     // the last transaction needed no acknowledgement
-  int64_t asked_us_ = 0;     // when one did last; monotonic
-  bool fresh_dump_ = false;  // no event yet
-  std::optional<SourcePlace> said_;    // what this dump acknowledged last, until known to be heard
-  int quiet_heartbeats_ = 0;           // since then
+  ArchivePlace appended_;     // where what the pipeline was given ends
+  bool ack_wanted_ = false;   // inside the transaction under way
+  bool unasked_ = false;      // the last transaction needed no acknowledgement
+  int64_t asked_us_ = 0;      // when one did last; monotonic
+  bool fresh_dump_ = false;   // no event yet
+  bool said_ = false;         // something was acknowledged, and is not known to be heard
+  int quiet_heartbeats_ = 0;  // since then
   std::optional<int64_t> commits_wait_since_us_;  // as far as we know, without an event; monotonic
-  int unheard_ = 0;                    // dumps ended for that since the source asked last
+  int unheard_ = 0;          // dumps ended for that since the source asked last
   SemiSyncState semi_sync_;  // as in status_
   std::bitset<8> semi_sync_logged_;
 

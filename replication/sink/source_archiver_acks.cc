@@ -42,7 +42,7 @@ void SourceArchiver::BeginDump() {
   acks_.BeginDump(identity_.server_uuids.back());
   ack_wanted_ = unasked_ = false;
   fresh_dump_ = true;
-  said_.reset();
+  said_ = false;
   semi_sync_logged_.reset(static_cast<size_t>(SemiSyncState::kReady));
   semi_sync_logged_.reset(static_cast<size_t>(SemiSyncState::kOn));
 }
@@ -60,7 +60,7 @@ Status SourceArchiver::AfterFirstEvent() {
   SetSemiSync(SemiSyncState::kReady);
   const SourcePlace& place = session_->resume().place;
   if (place.file.empty() || place.server_uuid != identity_.server_uuids.back()) return OkStatus();
-  return Say({place.server_uuid, place.file, std::max<uint64_t>(place.position, kBinlogMagicSize)});
+  return Say(place.file, std::max<uint64_t>(place.position, kBinlogMagicSize));
 }
 
 // After each event: remembers what the source wants acknowledged, to the end of a transaction.
@@ -96,7 +96,7 @@ Status SourceArchiver::Acknowledge() {
   while (acks_.waiting()) {
     if (const std::optional<SourcePlace> place = acks_.Due()) {
       TM_FAILPOINT("sink.acknowledging");
-      TM_RETURN_IF_ERROR(Say(*place));
+      TM_RETURN_IF_ERROR(Say(place->file, place->position));
       unheard_ = 0;
       acks_.Sent(clock_.MonotonicMicroseconds());
       continue;
@@ -107,9 +107,9 @@ Status SourceArchiver::Acknowledge() {
   return OkStatus();
 }
 
-Status SourceArchiver::Say(const SourcePlace& place) {
-  TM_RETURN_IF_ERROR(source_->Acknowledge(place.file, place.position));
-  said_ = place;
+Status SourceArchiver::Say(const std::string& file, uint64_t position) {
+  TM_RETURN_IF_ERROR(source_->Acknowledge(file, position));
+  said_ = true;
   quiet_heartbeats_ = 0;
   commits_wait_since_us_.reset();
   return OkStatus();
@@ -129,7 +129,7 @@ Status SourceArchiver::BeHeard() {
     return OkStatus();  // at the next heartbeat again
   }
   if (!*wait) {
-    said_.reset();
+    said_ = false;
     return OkStatus();
   }
   const int64_t now_us = clock_.MonotonicMicroseconds();

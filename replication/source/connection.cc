@@ -113,10 +113,10 @@ Status Connection::LogIn() {
   SetOptions(handle_, options_);
   const char* host = options_.socket.empty() ? options_.host.c_str() : nullptr;
   const char* socket = options_.socket.empty() ? nullptr : options_.socket.c_str();
+  const std::chrono::seconds limit(options_.connect_timeout_s + options_.read_timeout_s);
   MYSQL* connected = nullptr;
   bool in_time = true;
   {
-    const std::chrono::seconds limit(options_.connect_timeout_s + options_.read_timeout_s);
     LoginDeadline deadline(handle_, limit);
     connected = mysql_real_connect(handle_, host, options_.user.c_str(), password.c_str(), nullptr,
                                    options_.port, socket, 0);
@@ -124,9 +124,9 @@ Status Connection::LogIn() {
   }
   std::fill(password.begin(), password.end(), '\0');
   if (!in_time)
-    return {Code::kSourceUnavailable,
-            "source " + options_.Endpoint() + " did not finish the login within " +
-                std::to_string(options_.connect_timeout_s + options_.read_timeout_s) + " s"};
+    return {Code::kSourceUnavailable, "source " + options_.Endpoint() +
+                                          " did not finish the login within " +
+                                          std::to_string(limit.count()) + " s"};
   if (connected == nullptr) return LastError(SourcePhase::kLogin);
   version_ = mysql_get_server_info(handle_);
   version_number_ = static_cast<uint32_t>(mysql_get_server_version(handle_));

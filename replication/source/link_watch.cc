@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <optional>
 
+#include "replication/base/stoppable_sleep.h"
+
 namespace tidemark {
 namespace {
 
@@ -28,25 +30,17 @@ std::optional<uint64_t> BytesReceived(int descriptor) {
 void LinkWatch::Start(int descriptor, int64_t timeout_ms, int64_t heartbeat_us) {
   Stop();
   ended_it_ = false;
-  stop_ = false;
   if (!BytesReceived(descriptor)) return;
   const auto heartbeats =
       static_cast<uint64_t>(timeout_ms * 1000 / std::max<int64_t>(heartbeat_us, 1) + 1);
   const uint64_t bytes_min = heartbeats * kHeartbeatBytesMax;
-  thread_ = std::thread(
-      [this, descriptor, timeout_ms, bytes_min] { Run(descriptor, timeout_ms, bytes_min); });
+  thread_ = std::jthread([this, descriptor, timeout_ms, bytes_min](const std::stop_token& stop) {
+    Run(stop, descriptor, timeout_ms, bytes_min);
+  });
 }
 
-void LinkWatch::Stop() {
-  {
-    std::lock_guard lock(mutex_);
-    stop_ = true;
-  }
-  wake_.notify_all();
-  if (thread_.joinable()) thread_.join();
-}
-
-void LinkWatch::Run(int descriptor, int64_t timeout_ms, uint64_t bytes_min) {
+void LinkWatch::Run(const std::stop_token& stop, int descriptor, int64_t timeout_ms,
+                    uint64_t bytes_min) {
   using SteadyClock = std::chrono::steady_clock;
   pthread_setname_np(pthread_self(), "tm-link");
   const auto timeout = std::chrono::milliseconds(timeout_ms);
@@ -54,8 +48,7 @@ void LinkWatch::Run(int descriptor, int64_t timeout_ms, uint64_t bytes_min) {
   uint64_t bytes = BytesReceived(descriptor).value_or(0);
   bool fetching = false;
   auto looked_at = SteadyClock::now();
-  std::unique_lock lock(mutex_);
-  while (!wake_.wait_for(lock, timeout, [this] { return stop_; })) {
+  while (SleepUnlessStopped(stop, timeout)) {
     const uint64_t events_now = events_.load(std::memory_order_relaxed);
     const uint64_t bytes_now = BytesReceived(descriptor).value_or(0);
     const bool fetching_now = fetching_.load(std::memory_order_relaxed);

@@ -11,9 +11,8 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
+#include <stop_token>
 #include <thread>
 
 namespace tidemark {
@@ -24,13 +23,12 @@ class LinkWatch {
   static constexpr uint64_t kHeartbeatBytesMax = 512;
 
   LinkWatch() = default;
-  ~LinkWatch() { Stop(); }
   LinkWatch(const LinkWatch&) = delete;
   LinkWatch& operator=(const LinkWatch&) = delete;
 
   // `descriptor` has to stay open until Stop. Nothing happens if it is not a TCP socket.
   void Start(int descriptor, int64_t timeout_ms, int64_t heartbeat_us);
-  void Stop();
+  void Stop() { thread_ = {}; }
   // Around each blocking fetch of an event.
   void BeginFetch() { fetching_.store(true, std::memory_order_relaxed); }
   void EndFetch() {
@@ -40,15 +38,12 @@ class LinkWatch {
   bool ended_it() const { return ended_it_; }  // of the link that was watched last
 
  private:
-  void Run(int descriptor, int64_t timeout_ms, uint64_t bytes_min);
+  void Run(const std::stop_token& stop, int descriptor, int64_t timeout_ms, uint64_t bytes_min);
 
   std::atomic<bool> fetching_ = false;
   std::atomic<uint64_t> events_ = 0;
   std::atomic<bool> ended_it_ = false;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stop_ = false;
-  std::thread thread_;
+  std::jthread thread_;  // stopped and joined where it is replaced
 };
 
 }  // namespace tidemark

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
+#include "replication/base/stoppable_sleep.h"
+
 namespace tidemark {
 namespace {
 
@@ -16,10 +18,8 @@ LoginDeadline::LoginDeadline(MYSQL* handle, std::chrono::seconds limit)
 
 void LoginDeadline::Run(const std::stop_token& stop, std::chrono::seconds limit) {
   pthread_setname_np(pthread_self(), "tm-login");
-  std::unique_lock lock(mutex_);
-  std::chrono::milliseconds wait = limit;
-  while (!wake_.wait_for(lock, stop, wait, [&] { return stop.stop_requested(); })) {
-    wait = kLookInterval;
+  for (std::chrono::milliseconds wait = limit; SleepUnlessStopped(stop, wait);
+       wait = kLookInterval) {
     // The library's thread has set both long ago, or sets them now: then the next look sees them.
     const NET& net = handle_->net;
     if (__atomic_load_n(&net.vio, __ATOMIC_RELAXED) == nullptr) continue;

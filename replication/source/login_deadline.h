@@ -11,8 +11,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <stop_token>
 #include <thread>
 
@@ -31,8 +29,6 @@ class LoginDeadline {
 
   MYSQL* const handle_;
   std::atomic<bool> passed_ = false;
-  std::mutex mutex_;
-  std::condition_variable_any wake_;
   std::jthread thread_;
 };
 

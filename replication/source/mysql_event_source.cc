@@ -18,7 +18,7 @@ namespace {
 constexpr unsigned kBinlogDumpNonBlock = 1;  // BINLOG_DUMP_NON_BLOCK, sql/rpl_constants.h
 constexpr int64_t kHeartbeatUsMin = 1000;    // the server's own minimum
 constexpr unsigned long kPacketError = ~0UL;
-constexpr uint32_t kBesideTimeoutSeconds = 2;  // of a question while the dump's events wait
+constexpr uint32_t kBesideTimeoutSeconds = 2;   // of a question while the dump's events wait
 constexpr size_t kPacketBytesKept = 64 * 1024;  // what the packet buffer is cut back to
 
 Status CheckRequest(const DumpRequest& request) {

@@ -1,5 +1,6 @@
 // A binary log file from any disk, as `pitr import` reads it: opening and walking it ends in a
-// Status, and walking it again gives the same. The first byte: whether it is given its magic number.
+// Status, and walking it again gives the same. The first byte: whether it is given its magic
+// number.
 #include <string>
 
 #include "replication/event/binlog_format.h"
@@ -36,7 +37,10 @@ Walked Walk(tidemark::BinlogFile& file) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr char kPath[] = "/binlog.000001";
   if (size == 0) return 0;
-  std::string text = data[0] % 2 == 0 ? "" : std::string("\xfe" "bin");
+  std::string text = data[0] % 2 == 0 ? ""
+                                      : std::string(
+                                            "\xfe"
+                                            "bin");
   text += tidemark::AsText({data + 1, size - 1});
   tidemark::MemoryFileSystem files;
   files.Put(kPath, text);

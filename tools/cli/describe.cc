@@ -103,7 +103,7 @@ void PrintDisk(const DiskEstimate& disk) {
   add("the target's binlog", disk.binlog_bytes);
   add("server", disk.fixed_bytes);
   sum.Print("disk", "about " + FormatBytes(disk.bytes()),
-          disk.free_bytes ? "; " + FormatBytes(*disk.free_bytes) + " free" : "");
+            disk.free_bytes ? "; " + FormatBytes(*disk.free_bytes) + " free" : "");
 }
 
 void PrintPlan(const PlanReport& report) {

@@ -57,6 +57,14 @@ class DoubtfulDiskTest : public ::testing::Test {
     disk_->Revive();
     ASSERT_FALSE(WholeFileIsDurable());
   }
+  // By a start-up that succeeds; and so a power cut takes nothing.
+  void ExpectWrittenAgain(SourceArchiver& archiver) {
+    ASSERT_TRUE(archiver.Prepare().ok());
+    EXPECT_TRUE(WholeFileIsDurable());
+    disk_->PowerCut();
+    disk_->Revive();
+    testing::ExpectComplete(*disk_, server_);
+  }
   bool WholeFileIsDurable() const {
     return disk_->Durable(path_, 0, disk_->Contents(path_)->size());
   }
@@ -92,11 +100,7 @@ TEST_F(DoubtfulDiskTest, PagesThatAKilledProcessFailedToSyncAreWrittenAgain) {
     disk_->Kill();
     disk_->Revive();
     lost += WholeFileIsDurable() ? 0 : 1;
-    ASSERT_TRUE(Archiver()->Prepare().ok());
-    EXPECT_TRUE(WholeFileIsDurable());
-    disk_->PowerCut();
-    disk_->Revive();
-    testing::ExpectComplete(*disk_, server_);
+    ASSERT_NO_FATAL_FAILURE(ExpectWrittenAgain(*Archiver()));
   }
   EXPECT_GT(lost, 5);
 }
@@ -113,11 +117,7 @@ TEST_F(DoubtfulDiskTest, PagesThatAFailedSyncAtStartUpLostAreWrittenAgain) {
     ASSERT_FALSE(archiver->Prepare().ok());
     disk_->SetFaults({});
     lost += WholeFileIsDurable() ? 0 : 1;
-    ASSERT_TRUE(archiver->Prepare().ok());
-    EXPECT_TRUE(WholeFileIsDurable());
-    disk_->PowerCut();
-    disk_->Revive();
-    testing::ExpectComplete(*disk_, server_);
+    ASSERT_NO_FATAL_FAILURE(ExpectWrittenAgain(*archiver));
   }
   EXPECT_GT(lost, 5);
 }
