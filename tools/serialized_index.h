@@ -48,10 +48,11 @@ class SerializedIndex : public Index {
     return exchanged;
   }
 
-  // Opens it anew if a write has failed. An error: it still cannot be written.
+  // Opens it anew if a write has failed. An error: it still cannot be written. While somebody is
+  // writing there is nothing to do: whoever writes mends it first.
   Status Mend() {
-    std::lock_guard lock(write_);
-    return MendUnlocked();
+    const std::unique_lock lock(write_, std::try_to_lock);
+    return lock.owns_lock() ? MendUnlocked() : OkStatus();
   }
 
   Status Apply(const DurableBatch& batch) override {

@@ -65,7 +65,8 @@ std::optional<ApplierError> WorkerError(Connection& target, const ChannelStatus&
 // transaction. It would wait a minute for the rest before it heeds STOP REPLICA (rpl_replica.cc,
 // sql_slave_killed), though no receiver runs any more, and whatever else is said to the channel
 // waits with it: also behind the STOP REPLICA of a restore that was killed meanwhile. A KILL it
-// heeds at once; what is not whole is rolled back either way. One that has more to read stops
+// heeds at its next checkpoint (replica_checkpoint_period, 0.3 s); what is not whole is rolled back
+// either way. One that has more to read stops
 // between two transactions. Without a second connection, or the right to, it takes its minute.
 class StarvedApplierEnd {
  public:
@@ -75,18 +76,25 @@ class StarvedApplierEnd {
  private:
   void Run(ConnectionOptions target, const std::stop_token& stop) {
     target.connect_timeout_s = target.read_timeout_s = kLookTimeoutSeconds;
-    const auto connection = Connection::Open(target);
-    if (!connection.ok()) return;
-    while (SleepUnlessStopped(stop, kKillLookInterval)) Look(**connection);
+    std::unique_ptr<Connection> connection;
+    while (SleepUnlessStopped(stop, kKillLookInterval)) {
+      if (connection == nullptr) {
+        auto opened = Connection::Open(target);
+        if (!opened.ok()) continue;
+        connection = std::move(*opened);
+      }
+      if (!Look(*connection)) connection.reset();
+    }
   }
-  // No other channel runs: all threads of the replication are ours.
-  static void Look(Connection& target) {
+  // No other channel runs: all threads of the replication are ours. False: the link is no good.
+  static bool Look(Connection& target) {
     const Result<QueryResult> threads = target.Query("SHOW PROCESSLIST");
-    if (!threads.ok()) return;
+    if (!threads.ok()) return false;
     for (const QueryResult::Row& row : threads->rows)
       if (threads->Text(row, "User") == "system user" &&
           threads->Text(row, "State").find(kHasReadAll) != std::string::npos)
         (void)target.Query("KILL " + threads->Text(row, "Id")).ok();
+    return true;
   }
 
   std::jthread thread_;

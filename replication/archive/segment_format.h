@@ -46,8 +46,8 @@ struct SegmentHeader {
   uint64_t source_start = 0;  // position in source_file of the first byte behind the prefix
   uint32_t prefix_bytes = 0;
   int64_t created_us = 0;
-  GtidSet previous;  // everything before this segment: what its Previous_gtids event says
-  GapRecord gap;     // part of `previous` that the archive did not have when this was begun
+  GtidSet previous;       // everything before this segment: what its Previous_gtids event says
+  GapRecord gap;          // part of `previous` that the archive did not have when this was begun
   bool imported = false;  // later than what is behind it, from binlog files: not from a source
 };
 

@@ -34,7 +34,8 @@ Status SpaceReserve::Resize(uint64_t bytes) {
 Status SpaceReserve::Keep() {
   std::lock_guard lock(mutex_);
   if (!known_) TM_RETURN_IF_ERROR(Look());
-  if (held_ > 0 || bytes_ == 0) return OkStatus();
+  if (bytes_ == 0) return Drop();
+  if (held_ > 0) return OkStatus();
   const Status made = Make();
   return given_up_ ? made : OkStatus();
 }

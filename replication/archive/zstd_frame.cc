@@ -10,6 +10,7 @@ namespace tidemark {
 namespace {
 
 constexpr size_t kStoredBufferBytes = 256 * 1024;
+constexpr size_t kRawBufferBytes = kZstdBlockBytesMax + 1;  // so that a whole block never fills it
 constexpr size_t kBlockHeaderBytes = 3;
 constexpr size_t kFrameChecksumBytes = 4;
 constexpr size_t kFrameHeaderBytesMin =
@@ -81,18 +82,18 @@ bool IsFrameOfOurs(FrameReader& reader, uint64_t offset, uint64_t end) {
 // of it was not the tail.
 Result<bool> FrameStandsBehind(File& file, const std::string& path, uint64_t from, uint64_t end) {
   FrameReader reader(file, path);
-  std::vector<uint8_t> buffer(kStoredBufferBytes);
+  const auto buffer = std::make_unique_for_overwrite<uint8_t[]>(kStoredBufferBytes);
   int candidates = 0;
   for (uint64_t offset = from; offset + sizeof(kZstdMagic) <= end;) {
-    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(buffer.size(), end - offset));
-    TM_ASSIGN_OR_RETURN(size_t got, file.ReadAt(offset, {buffer.data(), wanted}));
+    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(kStoredBufferBytes, end - offset));
+    TM_ASSIGN_OR_RETURN(size_t got, file.ReadAt(offset, {buffer.get(), wanted}));
     if (got < sizeof(kZstdMagic)) break;
-    const auto stop = buffer.begin() + static_cast<ptrdiff_t>(got);
-    for (auto at = buffer.begin();; ++at) {
+    const uint8_t* const stop = buffer.get() + got;
+    for (const uint8_t* at = buffer.get();; ++at) {
       at = std::search(at, stop, std::begin(kZstdMagic), std::end(kZstdMagic));
       if (at == stop) break;
       if (++candidates > kFrameCandidatesMax) return true;
-      if (IsFrameOfOurs(reader, offset + static_cast<uint64_t>(at - buffer.begin()), end))
+      if (IsFrameOfOurs(reader, offset + static_cast<uint64_t>(at - buffer.get()), end))
         return true;
     }
     offset += got - (sizeof(kZstdMagic) - 1);  // a magic may stand across two buffers
@@ -119,8 +120,8 @@ FrameReader::FrameReader(File& file, std::string path)
     : file_(file),
       path_(std::move(path)),
       context_(ZSTD_createDCtx(), ZSTD_freeDCtx),
-      stored_(kStoredBufferBytes),
-      raw_(kZstdBlockBytesMax + 1) {  // so that a whole block never fills it
+      stored_(std::make_unique_for_overwrite<uint8_t[]>(kStoredBufferBytes)),
+      raw_(std::make_unique_for_overwrite<uint8_t[]>(kRawBufferBytes)) {
   TM_CHECK(context_ != nullptr);
   TM_CHECK(
       !ZSTD_isError(ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, kWindowLogMax)));
@@ -140,7 +141,7 @@ Status FrameReader::BeginFrame() {
     return Status(Code::kEndOfData, path_ + " has no further frame");
   TM_RETURN_IF_ERROR(filled);
   TM_RETURN_IF_ERROR(Fill(kFrameHeaderBytesMin));
-  const uint8_t* stored = stored_.data() + taken_;
+  const uint8_t* stored = stored_.get() + taken_;
   if (!std::equal(std::begin(kZstdMagic), std::end(kZstdMagic), stored))
     return Bad("no zstd frame begins here");
   const size_t size = FrameHeaderBytes(stored[4]);
@@ -154,7 +155,7 @@ Status FrameReader::BeginFrame() {
 
 Status FrameReader::NextBlock(Block* block) {
   TM_RETURN_IF_ERROR(Fill(kBlockHeaderBytes));
-  const BlockHeader header(stored_.data() + taken_);
+  const BlockHeader header(stored_.get() + taken_);
   if (!header.valid()) return Bad("no zstd block begins here");
   TM_RETURN_IF_ERROR(Fill(header.stored_size()));
   bool done = false;
@@ -172,20 +173,19 @@ Status FrameReader::EndFrame() {
 
 bool FrameReader::AtEmptyLastBlock() {
   if (!Fill(kBlockHeaderBytes).ok()) return false;
-  const BlockHeader header(stored_.data() + taken_);
+  const BlockHeader header(stored_.get() + taken_);
   return header.last && header.type == BlockHeader::kRaw && header.size == 0;
 }
 
 Status FrameReader::Fill(size_t wanted) {
   if (filled_ - taken_ >= wanted) return OkStatus();
-  std::copy(stored_.begin() + static_cast<ptrdiff_t>(taken_),
-            stored_.begin() + static_cast<ptrdiff_t>(filled_), stored_.begin());
+  std::copy(stored_.get() + taken_, stored_.get() + filled_, stored_.get());
   filled_ -= taken_;
   taken_ = 0;
   const uint64_t read_from = position_ + filled_;
   const uint64_t limit = stored_end_ > read_from ? stored_end_ - read_from : 0;
-  const size_t room = static_cast<size_t>(std::min<uint64_t>(stored_.size() - filled_, limit));
-  TM_ASSIGN_OR_RETURN(size_t got, file_.ReadAt(read_from, {stored_.data() + filled_, room}));
+  const size_t room = static_cast<size_t>(std::min<uint64_t>(kStoredBufferBytes - filled_, limit));
+  TM_ASSIGN_OR_RETURN(size_t got, file_.ReadAt(read_from, {stored_.get() + filled_, room}));
   filled_ += got;
   if (filled_ >= wanted) return OkStatus();
   return Status(Code::kTruncated, path_ + ": the zstd frame is cut short at stored offset " +
@@ -195,8 +195,8 @@ Status FrameReader::Fill(size_t wanted) {
 // Decodes exactly the next stored_size bytes, which are in the buffer. zstd gives a block's bytes
 // as soon as it has it.
 Status FrameReader::Decode(size_t stored_size, Bytes* raw, bool* frame_done) {
-  ZSTD_inBuffer in{stored_.data() + taken_, stored_size, 0};
-  ZSTD_outBuffer out{raw_.data(), raw_.size(), 0};
+  ZSTD_inBuffer in{stored_.get() + taken_, stored_size, 0};
+  ZSTD_outBuffer out{raw_.get(), kRawBufferBytes, 0};
   while (in.pos < in.size) {
     const size_t before = in.pos + out.pos;
     const size_t result = ZSTD_decompressStream(context_.get(), &out, &in);
@@ -208,7 +208,7 @@ Status FrameReader::Decode(size_t stored_size, Bytes* raw, bool* frame_done) {
   if (out.pos == out.size) return Bad("a block is longer than it may be");
   taken_ += stored_size;
   position_ += stored_size;
-  *raw = {raw_.data(), out.pos};
+  *raw = {raw_.get(), out.pos};
   return OkStatus();
 }
 

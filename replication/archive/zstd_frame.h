@@ -8,7 +8,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "replication/archive/segment_format.h"
 #include "replication/base/file_system.h"
@@ -53,8 +52,8 @@ class FrameReader {
   File& file_;
   const std::string path_;
   std::unique_ptr<ZSTD_DCtx_s, size_t (*)(ZSTD_DCtx_s*)> context_;
-  std::vector<uint8_t> stored_;
-  std::vector<uint8_t> raw_;
+  const std::unique_ptr<uint8_t[]> stored_;
+  const std::unique_ptr<uint8_t[]> raw_;
   size_t taken_ = 0;  // stored_[taken_, filled_) are the file's bytes from position_ on
   size_t filled_ = 0;
   uint64_t position_ = 0;

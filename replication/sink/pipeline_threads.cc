@@ -51,11 +51,10 @@ bool Pipeline::State::WriterStep(std::unique_lock<std::mutex>& lock) {
 Status Pipeline::State::OpenWriter(PipelineJob& job) {
   if (writer != nullptr) return OkStatus();
   TM_ASSIGN_OR_RETURN(
-      writer,
-      SegmentWriter::Create(archive.files(),
-                            archive.SegmentPath(source, job.start.header.number) +
-                                options.path_suffix,
-                            job.start.header, AsBytes(job.start.prefix), options.writer));
+      writer, SegmentWriter::Create(
+                  archive.files(),
+                  archive.SegmentPath(source, job.start.header.number) + options.path_suffix,
+                  job.start.header, AsBytes(job.start.prefix), options.writer));
   return OkStatus();
 }
 

@@ -251,8 +251,8 @@ Status SourceArchiver::Pump(bool non_blocking) {
   idle_ = false;
   for (;;) {
     TM_RETURN_IF_ERROR(KeepReserve());
-    if (idle_) TM_RETURN_IF_ERROR(AwaitEvent());
     if (acks_.waiting()) TM_RETURN_IF_ERROR(Acknowledge());
+    if (idle_) TM_RETURN_IF_ERROR(AwaitEvent());
     TM_ASSIGN_OR_RETURN(const Bytes bytes, source_->Next());
     ScannedEvent event;
     TM_RETURN_IF_ERROR(scanner_->FeedEvent(bytes, &event));

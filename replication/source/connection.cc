@@ -151,7 +151,8 @@ Result<QueryResult> Connection::Query(const std::string& sql) {
     }
     result.rows.push_back(CopyRow(row, mysql_fetch_lengths(answer.get()), count));
   }
-  if (mysql_errno(handle_) != 0) return LastError(SourcePhase::kQuery);
+  if (mysql_errno(handle_) != 0 || *mysql_error(handle_) != '\0')
+    return LastError(SourcePhase::kQuery);
   return result;
 }
 
@@ -175,7 +176,9 @@ std::string Connection::TlsCipher() const {
 
 Status Connection::LastError(SourcePhase phase, std::string identity) const {
   unsigned number = mysql_errno(handle_);
-  TM_CHECK(number != 0);
+  if (number == 0)  // as the packet says: damaged on its way, or from nobody's server
+    return {Code::kSourceUnavailable,
+            "source " + options_.Endpoint() + " gave an error without a number"};
   return StatusFromMysqlError(number, mysql_error(handle_),
                               {options_.Endpoint(), options_.user, phase, std::move(identity)});
 }

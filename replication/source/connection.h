@@ -38,8 +38,9 @@ struct QueryResult {
 
 class Connection {
  public:
-  // Validates the options, reads the password, connects and logs in; takes at most about
-  // connect_timeout_s + read_timeout_s, name resolution not counted.
+  // Validates the options, reads the password, connects and logs in. Once connected, which takes at
+  // most connect_timeout_s for each address that the name has, the login has connect_timeout_s +
+  // read_timeout_s.
   static Result<std::unique_ptr<Connection>> Open(const ConnectionOptions& options);
   ~Connection();
   Connection(const Connection&) = delete;

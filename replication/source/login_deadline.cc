@@ -8,23 +8,29 @@
 namespace tidemark {
 namespace {
 
-// While the server's addresses are tried one after the other there is no socket to be seen.
 constexpr std::chrono::milliseconds kLookInterval{100};
+constexpr int kNotConnected = -1;
 
 }  // namespace
 
-LoginDeadline::LoginDeadline(MYSQL* handle, std::chrono::seconds limit)
-    : handle_(handle), thread_([this, limit](const std::stop_token& stop) { Run(stop, limit); }) {}
+LoginDeadline::LoginDeadline(MYSQL* handle, std::chrono::seconds limit) : handle_(handle) {
+  // The library sets it when one of the server's addresses has answered (sql-common/client.cc,
+  // my_net_init), and until then leaves the 0 of mysql_init: a descriptor like any other.
+  handle->net.fd = kNotConnected;
+  thread_ = std::jthread([this, limit](const std::stop_token& stop) { Run(stop, limit); });
+}
 
 void LoginDeadline::Run(const std::stop_token& stop, std::chrono::seconds limit) {
   pthread_setname_np(pthread_self(), "tm-login");
+  const NET& net = handle_->net;
+  const auto socket = [&net] { return __atomic_load_n(&net.fd, __ATOMIC_RELAXED); };
+  while (socket() == kNotConnected)
+    if (!SleepUnlessStopped(stop, kLookInterval)) return;
   for (std::chrono::milliseconds wait = limit; SleepUnlessStopped(stop, wait);
        wait = kLookInterval) {
-    // The library's thread has set both long ago, or sets them now: then the next look sees them.
-    const NET& net = handle_->net;
-    if (__atomic_load_n(&net.vio, __ATOMIC_RELAXED) == nullptr) continue;
+    if (__atomic_load_n(&net.vio, __ATOMIC_RELAXED) == nullptr) continue;  // it is closed already
     passed_ = true;
-    ::shutdown(__atomic_load_n(&net.fd, __ATOMIC_RELAXED), SHUT_RDWR);
+    ::shutdown(socket(), SHUT_RDWR);
   }
 }
 

@@ -3,8 +3,9 @@
 // socket (vio/viosslfactories.cc): a record whose length was damaged on its way would keep it
 // waiting until the server loses patience, or for ever.
 //
-// Made before mysql_real_connect on that handle and destroyed when it has come back. A thread of
-// its own meanwhile, which looks at nothing but the handle's socket.
+// Made before mysql_real_connect on that handle and destroyed when it has come back. The time
+// counts from when a server has been reached: name resolution and addresses that do not answer take
+// none of it. A thread of its own meanwhile, which looks at nothing but the handle's socket.
 #pragma once
 
 #include <mysql.h>

@@ -94,6 +94,7 @@ Result<SourceFacts> MySqlEventSource::Connect() {
   }
   Result<SourceFacts> facts = GatherFacts(*connection_, std::exchange(list_always_, false));
   listed_ = facts.ok() && facts->binlogs_visible;
+  if (facts.ok()) server_uuid_ = facts->server_uuid;
   if (interrupted_) return Interrupted();
   return facts;
 }
@@ -215,6 +216,7 @@ Status MySqlEventSource::OpenDump(const DumpRequest& request) {
     return connection_->LastError(SourcePhase::kDump, dump->identity);
   }
   dump_ = std::move(dump);
+  WatchLink();
   return OkStatus();
 }
 
@@ -290,6 +292,10 @@ Result<bool> MySqlEventSource::CommitsWait() {
   quick.connect_timeout_s = std::min(quick.connect_timeout_s, kBesideTimeoutSeconds);
   quick.read_timeout_s = std::min(quick.read_timeout_s, kBesideTimeoutSeconds);
   TM_ASSIGN_OR_RETURN(const auto connection, Connection::Open(quick));
+  TM_ASSIGN_OR_RETURN(const QueryResult who, connection->Query("SELECT @@GLOBAL.server_uuid AS u"));
+  if (who.rows.size() != 1 || who.Text(who.rows[0], "u") != server_uuid_.ToString())
+    return Status(Code::kSourceUnavailable,
+                  "another server than the one that is archived answers at " + options_.Endpoint());
   return tidemark::CommitsWait(*connection);
 }
 
@@ -302,11 +308,16 @@ void MySqlEventSource::PrepareNext() {
   if (!dump_->first_event_seen) {
     dump_->first_event_seen = true;
     my_net_set_read_timeout(net, dump_->read_timeout_s);
-    watch_.Start(net->fd, int64_t{dump_->read_timeout_s} * 1000, dump_->heartbeat_us);
+    WatchLink();
   }
   // Between packets an uncompressed connection's buffer holds nothing that is still needed
   // (sql-common/net_serv.cc).
   if (net->max_packet > kEventBytesKept && !net->compress) net_realloc(net, kPacketBytesKept);
+}
+
+// For as long as one read may take now.
+void MySqlEventSource::WatchLink() {
+  watch_.Start(socket_, int64_t{dump_->handle->net.read_timeout} * 1000, dump_->heartbeat_us);
 }
 
 Status MySqlEventSource::FetchFailed() {

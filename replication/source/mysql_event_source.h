@@ -51,6 +51,7 @@ class MySqlEventSource final : public EventSource {
   Status RegisterAsReplica(const DumpRequest& request);
   Status OpenDump(const DumpRequest& request);
   void PrepareNext();
+  void WatchLink();
   Result<Bytes> Unwrap(Bytes packet);
   Status FetchFailed();
   Status EndDump(Status why);
@@ -66,7 +67,8 @@ class MySqlEventSource final : public EventSource {
   bool listed_ = false;
   bool ask_semi_sync_ = false;  // the source has the plugin, and we were told to
   WakeUpFlag wake_up_;
-  LinkWatch watch_;  // from a dump's first event on
+  LinkWatch watch_;   // of socket_, while dumping
+  Uuid server_uuid_;  // of the server that Connect reached
 
   std::atomic<bool> interrupted_ = false;
   std::mutex socket_mutex_;

@@ -13,6 +13,7 @@
 #include "replication/event/binlog_format.h"
 #include "replication/source/mysql_event_source.h"
 #include "replication/source/preflight.h"
+#include "tests/support/fault_proxy.h"
 #include "tests/support/mysql_server.h"
 #include "tests/support/sanitized.h"
 
@@ -327,6 +328,31 @@ TEST_F(SourceDump, WithoutHeartbeatsTheLinkIsTakenForDead) {
   kill(server_->pid(), SIGCONT);
   EXPECT_EQ(end.code(), Code::kSourceUnavailable) << end.message();
   EXPECT_THAT(end.hint(), HasSubstr("1 s"));
+}
+
+// The length of the very first one, by a megabyte: heartbeats would take an hour to fill it in.
+TEST_F(SourceDump, AFirstPacketThatNeverBecomesWholeEndsTheLink) {
+  auto proxy = testing::FaultProxy::Start(server_->port());
+  ASSERT_TRUE(proxy.ok()) << proxy.error().message();
+  ConnectionOptions options = Options();
+  options.socket.clear();
+  options.host = "127.0.0.1";
+  options.port = static_cast<uint16_t>((*proxy)->port());
+  options.tls.mode = TlsMode::kDisabled;
+  options.read_timeout_s = options.connect_timeout_s = 1;
+  MySqlEventSource source(options);
+  ASSERT_TRUE(source.Connect().ok());
+  constexpr uint64_t kOkBytes = 11;  // the answers to SET and COM_REGISTER_SLAVE
+  (*proxy)->Damage(testing::FaultProxy::Way::kToClient, 2 * kOkBytes + 2,
+                   testing::FaultProxy::Harm::kFlip, 0x10);
+  DumpRequest request = Request("1-5");
+  request.non_blocking = false;
+  request.heartbeat_us = 100'000;
+  ASSERT_TRUE(source.StartDump(request).ok());
+  const auto event = source.Next();
+  ASSERT_FALSE(event.ok());
+  EXPECT_EQ(event.error().code(), Code::kSourceUnavailable) << event.error().message();
+  EXPECT_THAT(event.error().hint(), HasSubstr("no event was whole"));
 }
 
 TEST_F(SourceDump, InterruptEndsABlockedNextAndAllThatFollows) {

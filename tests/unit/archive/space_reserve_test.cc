@@ -56,6 +56,15 @@ TEST_F(SpaceReserveTest, GivenUpItWaitsForRoomToSpareAlsoAcrossARestart) {
   EXPECT_EQ(FileBytes(), kBytes);
 }
 
+// The empty file of one that was given up, found late, when there shall be none any more.
+TEST_F(SpaceReserveTest, WhereThereShallBeNoneNothingStaysGivenUp) {
+  files_.Put("/archive/reserve", "");
+  SpaceReserve reserve(files_, "/archive", 0);
+  EXPECT_TRUE(reserve.Keep().ok());
+  EXPECT_FALSE(reserve.given_up());
+  EXPECT_FALSE(Exists());
+}
+
 TEST_F(SpaceReserveTest, OneThatWasNeverMadeIsNotWaitedFor) {
   files_.set_free_bytes(kBytes);
   SpaceReserve reserve(files_, "/archive", kBytes);

@@ -271,7 +271,7 @@ class ModelSource : public EventSource {
     wanted_ = std::move(wanted);
   }
   std::function<void(const std::string& file, uint64_t position)> on_ack;  // set before the start
-  std::function<bool()> commits_wait;  // set before the start
+  std::function<bool()> commits_wait;                                      // set before the start
   std::vector<std::pair<std::string, uint64_t>> acks() {
     std::lock_guard lock(mutex_);
     return acks_;

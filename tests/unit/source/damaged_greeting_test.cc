@@ -12,6 +12,16 @@
 namespace tidemark {
 namespace {
 
+ConnectionOptions To(uint16_t port) {
+  ConnectionOptions options;
+  options.host = "127.0.0.1";
+  options.port = port;
+  options.user = "tidemark";
+  options.tls.mode = TlsMode::kDisabled;
+  options.connect_timeout_s = 5;
+  return options;
+}
+
 // Protocol 10 (MySQL's protocol documentation, HandshakeV10).
 std::string Greeting(uint32_t capabilities) {
   const auto half = [](uint32_t value) {
@@ -61,14 +71,16 @@ TEST(DamagedGreetingTest, AnyCapabilityMayBeMissingOrTooMany) {
   for (int bit = 0; bit < 32; ++bit) {
     SCOPED_TRACE(bit);
     Greeter greeter(Greeting(kOfARealServer ^ (uint32_t{1} << bit)));
-    ConnectionOptions options;
-    options.host = "127.0.0.1";
-    options.port = greeter.port();
-    options.user = "tidemark";
-    options.tls.mode = TlsMode::kDisabled;
-    options.connect_timeout_s = 5;
-    EXPECT_FALSE(Connection::Open(options).ok());
+    EXPECT_FALSE(Connection::Open(To(greeter.port())).ok());
   }
+}
+
+// The library takes the number from the packet, also 0, which is none.
+TEST(DamagedGreetingTest, AnErrorMayHaveTheNumberZero) {
+  Greeter greeter(std::string("\x0b\0\0\0\xff\0\0go away!", 15));
+  const auto connection = Connection::Open(To(greeter.port()));
+  ASSERT_FALSE(connection.ok());
+  EXPECT_EQ(connection.error().code(), Code::kSourceUnavailable) << connection.error().message();
 }
 
 }  // namespace
