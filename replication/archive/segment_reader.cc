@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "replication/archive/zstd_frame.h"
+#include "replication/archive/frame_walk.h"
 
 namespace tidemark {
 namespace {

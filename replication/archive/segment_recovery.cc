@@ -4,9 +4,9 @@
 #include <optional>
 #include <vector>
 
+#include "replication/archive/frame_walk.h"
 #include "replication/archive/segment_reader.h"
 #include "replication/archive/segment_scan.h"
-#include "replication/archive/zstd_frame.h"
 #include "replication/base/failpoint.h"
 
 namespace tidemark {

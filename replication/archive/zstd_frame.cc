@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "replication/event/binlog_format.h"
-
 namespace tidemark {
 namespace {
 
@@ -15,8 +13,6 @@ constexpr size_t kBlockHeaderBytes = 3;
 constexpr size_t kFrameChecksumBytes = 4;
 constexpr size_t kFrameHeaderBytesMin =
     6;  // magic, descriptor, and a window descriptor or one byte of size
-constexpr int kFrameCandidatesMax =
-    4096;  // in a tail: whoever puts in more gets "damaged" for an answer
 static_assert(kStoredBufferBytes >= kBlockHeaderBytes + kZstdBlockBytesMax);
 
 struct BlockHeader {
@@ -46,72 +42,6 @@ size_t FrameHeaderBytes(uint8_t descriptor) {
   size_t content_size = kContentSizeBytes[descriptor >> 6];
   if (single_segment && content_size == 0) content_size = 1;
   return 5 + (single_segment ? 0 : 1) + content_size;
-}
-
-// Every frame of ours begins with an event. Tells it from a zstd frame that somebody keeps in a
-// table (or that is a compressed transaction: MySQL gives those no checksum, and the events inside
-// no positions that follow one another).
-bool LooksLikeEvents(Bytes raw) {
-  uint32_t position = 0;
-  size_t events = 0;
-  while (raw.size() >= kEventHeaderSize) {
-    const EventHeader header = ReadEventHeader(raw.data());
-    if (header.size < kEventHeaderSize || header.size > kEventBytesMax) return false;
-    if (events > 0 && position != 0 && header.log_pos != 0 &&
-        header.log_pos != position + header.size)
-      return false;
-    ++events;
-    position = header.log_pos;
-    if (header.size > raw.size()) break;
-    raw = raw.subspan(header.size);
-  }
-  return events > 0;
-}
-
-bool IsFrameOfOurs(FrameReader& reader, uint64_t offset, uint64_t end) {
-  reader.Seek(offset, end);
-  if (!reader.BeginFrame().ok()) return false;
-  FrameReader::Block block;
-  do {
-    if (!reader.NextBlock(&block).ok()) return false;
-  } while (block.raw.empty() && !block.last);
-  return LooksLikeEvents(block.raw);
-}
-
-// Is there, at or behind `from`, a frame whose beginning decodes to events? Then what is in front
-// of it was not the tail.
-Result<bool> FrameStandsBehind(File& file, const std::string& path, uint64_t from, uint64_t end) {
-  FrameReader reader(file, path);
-  const auto buffer = std::make_unique_for_overwrite<uint8_t[]>(kStoredBufferBytes);
-  int candidates = 0;
-  for (uint64_t offset = from; offset + sizeof(kZstdMagic) <= end;) {
-    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(kStoredBufferBytes, end - offset));
-    TM_ASSIGN_OR_RETURN(size_t got, file.ReadAt(offset, {buffer.get(), wanted}));
-    if (got < sizeof(kZstdMagic)) break;
-    const uint8_t* const stop = buffer.get() + got;
-    for (const uint8_t* at = buffer.get();; ++at) {
-      at = std::search(at, stop, std::begin(kZstdMagic), std::end(kZstdMagic));
-      if (at == stop) break;
-      if (++candidates > kFrameCandidatesMax) return true;
-      if (IsFrameOfOurs(reader, offset + static_cast<uint64_t>(at - buffer.get()), end))
-        return true;
-    }
-    offset += got - (sizeof(kZstdMagic) - 1);  // a magic may stand across two buffers
-  }
-  return false;
-}
-
-Status JudgeBadFrame(File& file, const std::string& path, uint64_t behind, uint64_t end,
-                     bool may_be_torn, Status status) {
-  if (status.code() != Code::kTruncated && status.code() != Code::kCorruption) return status;
-  if (!may_be_torn) return Status(Code::kCorruption, status.message(), status.hint());
-  TM_ASSIGN_OR_RETURN(bool frame_behind, FrameStandsBehind(file, path, behind, end));
-  if (!frame_behind) return Status(Code::kTruncated, status.message());
-  return Status(Code::kCorruption,
-                status.message() + ", but frames stand behind it: this is no torn tail",
-                "restore this file from a copy; if this follows a power failure, what stands "
-                "behind that offset was "
-                "perhaps never durable");
 }
 
 }  // namespace
@@ -215,32 +145,6 @@ Status FrameReader::Decode(size_t stored_size, Bytes* raw, bool* frame_done) {
 Status FrameReader::Bad(const std::string& what) const {
   return Status(Code::kCorruption,
                 path_ + " is damaged at stored offset " + std::to_string(position_) + ": " + what);
-}
-
-Status WalkFrames(File& file, const std::string& path, uint64_t begin, uint64_t end,
-                  bool may_be_torn, const FrameWalk& walk) {
-  FrameReader reader(file, path);
-  reader.Seek(begin, end);
-  uint64_t raw_end = 0;
-  for (;;) {
-    const FramePlace place{.raw_offset = raw_end, .stored_offset = reader.position()};
-    Status status = reader.BeginFrame();
-    if (status.code() == Code::kEndOfData) return OkStatus();
-    FrameReader::Block block;
-    while (status.ok() && !block.last) {
-      status = reader.NextBlock(&block);
-      if (!status.ok()) break;
-      raw_end += block.raw.size();
-      TM_RETURN_IF_ERROR(walk.on_block(block, reader.position()));
-    }
-    if (status.ok()) status = reader.EndFrame();
-    // Looked for from this frame's beginning on: a damaged block size may have swallowed the next
-    // frame.
-    if (!status.ok())
-      return JudgeBadFrame(file, path, place.stored_offset + 1, end, may_be_torn,
-                           std::move(status));
-    TM_RETURN_IF_ERROR(walk.on_frame_end(place, raw_end, reader.position()));
-  }
 }
 
 }  // namespace tidemark

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -59,16 +58,5 @@ class FrameReader {
   uint64_t position_ = 0;
   uint64_t stored_end_ = 0;
 };
-
-struct FrameWalk {
-  std::function<Status(const FrameReader::Block& block, uint64_t stored_end)> on_block;
-  std::function<Status(FramePlace frame, uint64_t raw_end, uint64_t stored_end)> on_frame_end;
-};
-
-// All frames of [begin, end). OK if the last frame ends at `end`. With `may_be_torn`, what does not
-// decode and has no frame of ours behind it is a torn tail: kTruncated. Everything else that does
-// not decode is kCorruption.
-Status WalkFrames(File& file, const std::string& path, uint64_t begin, uint64_t end,
-                  bool may_be_torn, const FrameWalk& walk);
 
 }  // namespace tidemark
