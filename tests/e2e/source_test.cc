@@ -240,6 +240,24 @@ TEST_F(SourceDump, TransactionsThatTheSourceLostAreADivergence) {
   EXPECT_EQ(end.code(), Code::kDivergence) << end.message();
 }
 
+// As text more than the 64 KiB at which MySQL cuts off here and there.
+TEST_F(SourceDump, GtidSetsAreReadWholeHoweverLong) {
+  std::string purged;
+  for (int i = 0; i < 4000; ++i) {
+    char uuid[64];
+    std::snprintf(uuid, sizeof(uuid), ",%08x-0000-0000-0000-000000000001:1-%d", i, i + 1);
+    purged += uuid;
+  }
+  Sql("RESET BINARY LOGS AND GTIDS; SET GLOBAL gtid_purged = '" + purged.substr(1) + "'");
+  Insert(1);
+  MySqlEventSource source(Options());
+  const auto facts = source.Connect();
+  ASSERT_TRUE(facts.ok()) << facts.error().message();
+  EXPECT_EQ(facts->gtid_purged, GtidSet::Parse(purged.substr(1)).value());
+  EXPECT_EQ(facts->gtid_executed,
+            GtidSet::Parse(server_->QueryValue("SELECT @@GLOBAL.gtid_executed").value()).value());
+}
+
 TEST_F(SourceDump, WithoutThePrivilegeIsRefusedNamingTheGrant) {
   MySqlEventSource source(Options("poor"));
   Result<SourceFacts> facts = source.Connect();
