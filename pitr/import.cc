@@ -40,7 +40,7 @@ class WritingPerformer : public SegmentPerformer {
       : numbers_(numbers), pipeline_(archive, source, clock, nobody_, Options()) {}
 
   Status Begin(SegmentStart start, int64_t commit_high_us) override {
-    TM_CHECK(next_ < numbers_.size());  // the same files were counted
+    if (next_ == numbers_.size()) return FilesChanged();
     start.header.number = numbers_[next_++];
     start.header.imported = true;
     return pipeline_.Begin(std::move(start), commit_high_us);
@@ -51,8 +51,12 @@ class WritingPerformer : public SegmentPerformer {
   Status Seal(SealReason reason) override { return pipeline_.Seal(reason); }
   Status Finish() {
     TM_RETURN_IF_ERROR(pipeline_.Drain());
-    TM_CHECK(next_ == numbers_.size());
-    return OkStatus();
+    return next_ == numbers_.size() ? OkStatus() : FilesChanged();
+  }
+  // The same files were counted.
+  static Status FilesChanged() {
+    return {Code::kIo, "a file that is imported has changed since it was looked at",
+            "make sure that nothing writes to it, and try again"};
   }
 
  private:
@@ -75,6 +79,7 @@ struct PlannedHole {
   std::optional<uint32_t> file_created;
   std::vector<const SurveyedFile*> files;
   std::vector<uint64_t> numbers;
+  GtidSet taken;
 };
 
 class Importer {
@@ -170,6 +175,7 @@ class Importer {
     CountingPerformer count;
     TM_ASSIGN_OR_RETURN(const GtidSet taken, Fill(planned, ImportStep::kPlanning, count));
     TM_CHECK(taken == wanted.Intersection(planned.hole.gap.missing));
+    planned.taken = taken;
     uint64_t missing_behind = planned.hole.gap.missing.Minus(taken).Count();
     for (const uint64_t missing : count.missing_before) missing_behind -= missing;
     TM_ASSIGN_OR_RETURN(planned.numbers,
@@ -226,6 +232,7 @@ class Importer {
       WritingPerformer performer(view_.archive(), view_.source(), clock_, planned.numbers);
       TM_ASSIGN_OR_RETURN(const GtidSet taken, Fill(planned, ImportStep::kWriting, performer));
       TM_RETURN_IF_ERROR(performer.Finish());
+      if (!(taken == planned.taken)) return WritingPerformer::FilesChanged();
     }
     return OkStatus();
   }

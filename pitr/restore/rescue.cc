@@ -80,6 +80,8 @@ Status ApplyRescue(FileSystem& files, SourceAccess& source, const Rescue& rescue
   TM_RETURN_IF_ERROR(access->LogInAs(target.connection));
   TM_ASSIGN_OR_RETURN(const auto connection, access->Connect());
   TM_ASSIGN_OR_RETURN(const TargetFacts facts, InspectRunningTarget(*connection));
+  // It is idle while the transactions are applied, however long that takes.
+  TM_RETURN_IF_ERROR(ExecuteOnTarget(*connection, "SET SESSION wait_timeout = 31536000"));
   TM_RETURN_IF_ERROR(TakeRestoreLock(*connection));
   const GtidSet missing = rescue.missing.Minus(facts.gtid_executed);
   if (missing.empty()) return OkStatus();

@@ -15,7 +15,9 @@ namespace tidemark {
 namespace {
 
 constexpr size_t kSearchBufferBytes = 256 * 1024;
-constexpr size_t kBatchBytes = 1 << 20;  // raw, that one thread hands to the other
+// What one thread hands to the other, at most about: a hostile file has blocks of no bytes.
+constexpr size_t kBatchBytes = 1 << 20;
+constexpr size_t kBatchSteps = 4096;
 constexpr int kFrameCandidatesMax =
     4096;  // in a tail: whoever puts in more gets "damaged" for an answer
 
@@ -166,8 +168,7 @@ class DecodeAhead {
                                      .last = block.last,
                                      .frame = {},
                                      .raw_end = 0});
-              if (batch.raw.size() < kBatchBytes || HandOver(stop, &batch)) return OkStatus();
-              return Status(Code::kInterrupted, "nobody reads any more");
+              return HandOverIfFull(stop, &batch);
             },
         .on_frame_end =
             [&](FramePlace frame, uint64_t raw_end, uint64_t stored_end) {
@@ -176,13 +177,17 @@ class DecodeAhead {
                                      .last = false,
                                      .frame = frame,
                                      .raw_end = raw_end});
-              return OkStatus();
+              return HandOverIfFull(stop, &batch);
             },
     };
     batch.end = DecodeFrames(file, path, begin, end, gather);
     HandOver(stop, &batch);
   }
 
+  Status HandOverIfFull(const std::stop_token& stop, Batch* batch) {
+    if (batch->raw.size() < kBatchBytes && batch->steps.size() < kBatchSteps) return OkStatus();
+    return HandOver(stop, batch) ? OkStatus() : Status(Code::kInterrupted, "nobody reads any more");
+  }
   // Gives an empty batch for it; false: nobody takes it any more.
   bool HandOver(const std::stop_token& stop, Batch* batch) {
     {

@@ -135,10 +135,9 @@ Status CompareWithFooter(const SegmentReader& reader, const ScannedFrames& scann
   if (says.ends_source_file != is.ends_source_file) return Differs(reader, "last event");
   if (says.first_commit_us != is.first_commit_us || says.last_commit_us != is.last_commit_us)
     return Differs(reader, "commit times");
-  // A caller that looks at this segment alone (0) cannot know the highest time before it. What was
-  // imported in front of it since it was sealed may have raised that.
-  if (commit_high_us == 0 ? says.commit_high_us < is.commit_high_us
-                          : std::max(says.commit_high_us, commit_high_us) != is.commit_high_us)
+  // The highest time before it is of the segments in front of it, of which some were imported since
+  // it was sealed, or lost, or are not looked at (0). Its own are not above what it says.
+  if (says.commit_high_us < is.commit_high_us && is.commit_high_us > commit_high_us)
     return Differs(reader, "highest commit time");
   return OkStatus();
 }

@@ -60,7 +60,8 @@ class ForkSearch {
 
   Result<Shared> Run() {
     TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> numbers, archive_.Segments(beginning_.parent));
-    forks_ = archive_.ForksOf(beginning_.parent);
+    TM_ASSIGN_OR_RETURN(SourceIdentity parent, archive_.ReadIdentity(beginning_.parent));
+    forks_ = std::move(parent.forks);
     for (const uint64_t number : numbers) {
       if (beginning_.give_up && beginning_.give_up()) return GivenUp();
       TM_RETURN_IF_ERROR(Take(number, number == numbers.back()));
@@ -249,7 +250,8 @@ class LineageMaker {
     SourceIdentity identity;
     identity.replica_uuid = ArchiveDirectory::NewReplicaUuid();
     identity.server_uuids = std::move(shared.servers);
-    identity.forks = archive_.ForksOf(beginning_.parent);
+    TM_ASSIGN_OR_RETURN(SourceIdentity parent, archive_.ReadIdentity(beginning_.parent));
+    identity.forks = std::move(parent.forks);
     for (SourceFork& older : identity.forks) Clip(shared.fork, &older);
     shared.fork.parent = beginning_.parent;
     shared.fork.at_us = clock_.WallMicroseconds();

@@ -258,7 +258,7 @@ Status SourceArchiver::Pump(bool non_blocking) {
     TM_RETURN_IF_ERROR(scanner_->FeedEvent(bytes, &event));
     SessionAction action;
     if (Status taken = session_->OnEvent(bytes, event, &action); !taken.ok()) {
-      unsent_.Add(session_->unsent());
+      NoteUnsent();
       return taken;
     }
     meter_.OnReceived(bytes.size(), event, EndOf(action));
@@ -272,6 +272,12 @@ Status SourceArchiver::Pump(bool non_blocking) {
     if (event.role == EventRole::kHeartbeat || event.finished != nullptr)
       TM_RETURN_IF_ERROR(BetweenTransactions());
   }
+}
+
+void SourceArchiver::NoteUnsent() {
+  if (unsent_of_ != identity_.server_uuids.back()) unsent_ = {};
+  unsent_of_ = identity_.server_uuids.back();
+  unsent_.Add(session_->unsent());
 }
 
 // Of an idle source: in a way that a request ends. Not for longer than its next heartbeat should

@@ -120,6 +120,7 @@ class SourceArchiver {
   Status Acknowledge();
   Status Say(const std::string& file, uint64_t position);
   Status BeHeard();
+  void NoteUnsent();
   void SetSemiSync(SemiSyncState state);
   Status ArchiveUntilBroken(bool non_blocking);
   Status DoubtTail();
@@ -149,7 +150,8 @@ class SourceArchiver {
   std::optional<Session> session_;
   std::unique_ptr<Pipeline> pipeline_;
   std::optional<StreamScanner> scanner_;
-  GtidSet unsent_;                // what the source has proved that it left out
+  GtidSet unsent_;  // what a server has proved that it left out
+  std::optional<Uuid> unsent_of_;
   bool distrust_tail_ = false;    // an fdatasync failed: what is not announced must not be believed
   int64_t segment_begun_us_ = 0;  // monotonic
 

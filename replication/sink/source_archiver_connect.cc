@@ -114,7 +114,7 @@ Result<GapRecord> SourceArchiver::CheckHistory(const SourceFacts& facts) const {
                       options_.source + "\"");
   GapRecord gap;
   gap.missing = facts.gtid_purged.Minus(ours);
-  gap.missing.Add(unsent_.Minus(ours));
+  if (facts.server_uuid == unsent_of_) gap.missing.Add(unsent_.Minus(ours));
   if (gap.missing.empty() || options_.adopt_purged) {
     gap.reason = ours.empty()
                      ? "purged by the source before its first archiving (adopt_purged = true)"
@@ -181,6 +181,8 @@ Status SourceArchiver::CheckPlace(const SourceFacts& facts, DumpRequest* request
   // Purged files are older than all that are listed. One that is newer was never on this source as
   // it is now.
   const auto older = [](const std::string& a, const std::string& b) {
+    // Where log_bin has another name now, the numbers say nothing.
+    if (a.substr(0, a.rfind('.')) != b.substr(0, b.rfind('.'))) return false;
     return a.size() != b.size() ? a.size() < b.size() : a < b;
   };
   if (!place.file.empty() && !facts.binlogs.empty() && older(facts.binlogs.back().name, place.file))

@@ -23,6 +23,14 @@ std::vector<ConnectionOptions> InNoMoreThan(std::vector<ConnectionOptions> serve
   return servers;
 }
 
+// What `current` has not, and others that take writes have.
+GtidSet LackedAmongPrimaries(const std::vector<Candidate>& candidates, const Candidate& current) {
+  GtidSet lacked;
+  for (const Candidate& other : candidates)
+    if (other.answers() && other.writable) lacked.Add(current.Lacks(other.executed));
+  return lacked;
+}
+
 }  // namespace
 
 FailoverSource::FailoverSource(ConnectionOptions common, std::vector<HostPort> hosts,
@@ -89,8 +97,7 @@ Result<Bytes> FailoverSource::Next() {
   if (!replaced_.load(std::memory_order_relaxed)) [[likely]]
     return mysql_.Next();
   std::lock_guard lock(mutex_);
-  return Status(Code::kSourceUnavailable,
-                server_ + " is not the primary any more: going on with " + replaced_by_);
+  return replaced_why_;
 }
 
 // Where there is nothing to wait for, Next says why.
@@ -113,6 +120,7 @@ void FailoverSource::Disconnect() {
   watched_.reset();
   ++dumps_;
   replaced_ = false;
+  lacked_ = {};
 }
 
 void FailoverSource::NoteArchived(const GtidSet& executed, const std::optional<Uuid>& server_uuid) {
@@ -143,14 +151,23 @@ void FailoverSource::LookAround(std::unique_lock<std::mutex>& lock) {
   const std::vector<Candidate> candidates =
       AskCandidates(InNoMoreThan(std::move(servers), options_.watch_timeout_s));
   const Result<size_t> chosen = ChooseSource(candidates, archived);
-  const bool answers =
-      std::any_of(candidates.begin(), candidates.end(), [&](const Candidate& candidate) {
+  const auto current =
+      std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& candidate) {
         return candidate.answers() && candidate.server_uuid == archived.server_uuid;
       });
   lock.lock();
-  if (!answers || !chosen.ok() || dump != dumps_) return;
-  if (candidates[*chosen].server_uuid == archived.server_uuid) return;
-  replaced_by_ = candidates[*chosen].name;
+  if (current == candidates.end() || dump != dumps_) return;
+  if (!chosen.ok()) {
+    const GtidSet lacked_before =
+        std::exchange(lacked_, LackedAmongPrimaries(candidates, *current));
+    if (chosen.error().code() != Code::kDivergence || !lacked_.Intersects(lacked_before)) return;
+    replaced_why_ = chosen.error();
+  } else {
+    if (candidates[*chosen].server_uuid == archived.server_uuid) return;
+    replaced_why_ = {
+        Code::kSourceUnavailable,
+        server_ + " is not the primary any more: going on with " + candidates[*chosen].name};
+  }
   replaced_ = true;
   mysql_.Wake();
 }

@@ -5,8 +5,9 @@
 // While a dump of one of several runs, a thread of its own asks all of them every few seconds, on
 // connections of their own. When another one has to be chosen, although this one answers, Next
 // gives kSourceUnavailable at the next event (a heartbeat at the latest), and the next Connect
-// chooses it. One that does not answer there is left alone: whether its dump still lives only the
-// dump knows.
+// chooses it. When another one is written to as well, and this one still lacks what it lacked a
+// look ago, Next gives kDivergence, as Connect does then. One that does not answer there is left
+// alone: whether its dump still lives only the dump knows.
 //
 // Threads as EventSource; the destructor waits for what the thread asks to time out.
 #pragma once
@@ -71,7 +72,8 @@ class FailoverSource final : public EventSource {
   ArchivedSoFar archived_;
   std::optional<ConnectionOptions> watched_;  // the server whose dump runs
   uint64_t dumps_ = 0;
-  std::string replaced_by_;
+  Status replaced_why_;
+  GtidSet lacked_;  // at the last look: what others that are written to have, and it has not
   bool ended_ = false;
   std::thread watcher_;  // begun with the first dump of one of several
 };

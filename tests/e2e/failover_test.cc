@@ -210,6 +210,24 @@ TEST_F(FailoverTest, APlannedSwitchIsFollowedWhileTheOldPrimaryLives) {
   ExpectWhole(ExecutedOn(a()));
 }
 
+// Without the dump from the old one ever breaking.
+TEST_F(FailoverTest, TwoThatAreWrittenToAreNoticedWhileOneOfThemIsArchived) {
+  daemon_.Start();
+  ASSERT_TRUE(ArchivedFrom(a())) << daemon_.LogTail();
+  Run(b(), "STOP REPLICA");
+  Run(a(), "INSERT INTO d.t VALUES (1, 'of a alone')");
+  Promote(b());
+  Run(b(), "INSERT INTO d.t VALUES (2, 'of b alone')");
+  EXPECT_TRUE(daemon_.WaitForError("divergence")) << daemon_.LogTail();
+  // Somebody decides.
+  Run(b(), "SET GLOBAL super_read_only = ON");
+  ASSERT_TRUE(ArchivedFrom(a())) << daemon_.LogTail();
+  Run(a(), "INSERT INTO d.t VALUES (3, 'goes on')");
+  ASSERT_TRUE(daemon_.WaitFor(ExecutedOn(a()))) << daemon_.LogTail();
+  EXPECT_EQ(daemon_.Stop(), 0) << daemon_.LogTail();
+  ExpectWhole(ExecutedOn(a()));
+}
+
 TEST_F(FailoverTest, ThePrimaryIsKilledUnderLoadAndArchivingGoesOnWithTheNextOne) {
   const std::string dump = directory_.Path("base.sql");
   testing::ProgramOptions to_file;

@@ -263,6 +263,16 @@ TEST_F(HostileArchiveTest, DecompressionBombsCostNoMemory) {
   EXPECT_NE(TryAll(), 0);
 }
 
+// Three bytes each, and nothing in them.
+TEST_F(HostileArchiveTest, BlocksOfNothingCostNoMemory) {
+  const std::string whole = ReadWholeFile(Segment(3));
+  size_t header_bytes = 0;
+  ASSERT_TRUE(DecodeSegmentHeader(AsBytes(whole), &header_bytes).ok());
+  Replace(Segment(3), whole.substr(0, header_bytes) + BombFrame(1).substr(0, 6));
+  fs::resize_file(Segment(3), 128 << 20);
+  EXPECT_NE(Pitr({"verify"}), 0);
+}
+
 TEST_F(HostileArchiveTest, WhatTidemarkWritesNobodyElseMayRead) {
   for (const auto& entry : fs::recursive_directory_iterator(root())) {
     const fs::perms rights = entry.status().permissions();
