@@ -28,12 +28,12 @@ Status Refused(SourceAccess& source, const Rescue& rescue, const GtidSet& execut
                const Status& why) {
   const std::string rejected = RejectedOf(source, rescue, executed);
   if (rejected.empty()) return why;
-  return Status(
-      Code::kTargetRefused, "transaction " + rejected + ": " + why.message(),
-      "it is rolled back, and what came before it stays. Undo on the server what it is in "
-      "conflict with, or apply it by hand and commit an empty transaction under its GTID "
-      "(SET gtid_next = '" +
-          rejected + "'; BEGIN; COMMIT; SET gtid_next = AUTOMATIC), and repeat this");
+  return Status(Code::kTargetRefused, "transaction " + rejected + ": " + why.message(),
+                why.hint() +
+                    ". If it is in conflict with what is on the server, undo that there, or apply "
+                    "it by hand and commit an empty transaction under its GTID "
+                    "(SET gtid_next = '" +
+                    rejected + "'; BEGIN; COMMIT; SET gtid_next = AUTOMATIC), and repeat this");
 }
 
 }  // namespace

@@ -102,16 +102,24 @@ Result<GapRecord> SourceArchiver::CheckHistory(const SourceFacts& facts) const {
   // The source sends a transaction before it counts as executed there.
   const GtidSet lost =
       ours.Minus(session_->resume().missing).Minus(facts.gtid_executed).Minus(facts.gtid_owned);
+  const bool lost_its_own = std::any_of(lost.map().begin(), lost.map().end(), [&](const auto& of) {
+    return of.first.uuid == facts.server_uuid;
+  });
   if (!lost.empty())
-    return Status(Code::kDivergence,
-                  "the archive has transactions that source " + options_.source +
-                      (facts.server.empty() ? "" : " (" + facts.server + ")") +
-                      " does not have: " + lost.ToString(),
-                  "it was rewound, restored, or promoted without them; `pitr rescue --missing-on " +
-                      (facts.server.empty() ? "SERVER" : facts.server) +
-                      "` lists them, and with --apply brings them back to it. To give them up, "
-                      "archive it under a new name with continues = \"" +
-                      options_.source + "\"");
+    return Status(
+        Code::kDivergence,
+        "the archive has transactions that source " + options_.source +
+            (facts.server.empty() ? "" : " (" + facts.server + ")") +
+            " does not have: " + lost.ToString(),
+        "it was rewound, restored, or promoted without them; `pitr rescue --missing-on " +
+            (facts.server.empty() ? "SERVER" : facts.server) +
+            "` lists them, and with --apply brings them back to it. To give them up, "
+            "archive it under a new name with continues = \"" +
+            options_.source + "\"" +
+            (lost_its_own ? ". Do neither if this server was written to since: then it has "
+                            "given the same GTIDs to other transactions, which GTID sets "
+                            "do not show; archive it under a new name without `continues`"
+                          : ""));
   GapRecord gap;
   gap.missing = facts.gtid_purged.Minus(ours);
   if (facts.server_uuid == unsent_of_) gap.missing.Add(unsent_.Minus(ours));
