@@ -52,10 +52,25 @@ FailoverSource::~FailoverSource() {
 Result<SourceFacts> FailoverSource::Connect() {
   Disconnect();
   std::vector<ConnectionOptions> servers = ExpandHosts(common_, hosts_, options_.resolve);
-  several_ = servers.size() > 1;
-  if (several_) return ConnectToPrimary(std::move(servers));
+  if (servers.size() > 1) return ConnectToPrimary(std::move(servers));
   mysql_.SetServer(servers.empty() ? common_ : servers.front());
-  return mysql_.Connect();
+  TM_ASSIGN_OR_RETURN(SourceFacts facts, mysql_.Connect());
+  if (!servers.empty() && MayBecomeSeveral()) BeginWatching(std::move(servers.front()), facts);
+  return facts;
+}
+
+bool FailoverSource::MayBecomeSeveral() const {
+  return std::any_of(hosts_.begin(), hosts_.end(), [this](const HostPort& one) {
+    return IsLookedUp(one.host, common_.tls.mode);
+  });
+}
+
+// Once its dump runs.
+void FailoverSource::BeginWatching(ConnectionOptions server, const SourceFacts& facts) {
+  std::lock_guard lock(mutex_);
+  server_ = HostPort{server.host, server.port}.ToString();
+  archived_.server_uuid = facts.server_uuid;
+  watched_ = std::move(server);
 }
 
 Result<SourceFacts> FailoverSource::ConnectToPrimary(std::vector<ConnectionOptions> servers) {
@@ -74,20 +89,19 @@ Result<SourceFacts> FailoverSource::ConnectToPrimary(std::vector<ConnectionOptio
   }
   TM_ASSIGN_OR_RETURN(const size_t chosen, ChooseSource(candidates, archived));
   mysql_.SetServer(servers[chosen]);
-  server_ = candidates[chosen].name;
   TM_ASSIGN_OR_RETURN(SourceFacts facts, mysql_.Connect());
   if (facts.server_uuid != candidates[chosen].server_uuid)
-    return Status(Code::kSourceUnavailable, server_ + " is another server than a moment ago");
-  std::lock_guard lock(mutex_);
-  archived_.server_uuid = facts.server_uuid;
-  watched_ = std::move(servers[chosen]);
+    return Status(Code::kSourceUnavailable,
+                  candidates[chosen].name + " is another server than a moment ago");
+  BeginWatching(std::move(servers[chosen]), facts);
   return facts;
 }
 
 Status FailoverSource::StartDump(const DumpRequest& request) {
   TM_RETURN_IF_ERROR(mysql_.StartDump(request));
-  if (!several_ || request.non_blocking) return OkStatus();
+  if (request.non_blocking) return OkStatus();
   std::lock_guard lock(mutex_);
+  if (!watched_) return OkStatus();
   ++dumps_;
   if (!watcher_.joinable() && !ended_) watcher_ = std::thread([this] { Watch(); });
   return OkStatus();
@@ -144,6 +158,10 @@ void FailoverSource::LookAround(std::unique_lock<std::mutex>& lock) {
   const ArchivedSoFar archived = archived_;
   lock.unlock();
   std::vector<ConnectionOptions> servers = ExpandHosts(common_, hosts_, options_.resolve);
+  if (servers.size() == 1 && SameServer(servers.front(), watched)) {
+    lock.lock();
+    return;
+  }
   // A name may stand for others than when we connected.
   if (std::none_of(servers.begin(), servers.end(),
                    [&](const ConnectionOptions& one) { return SameServer(one, watched); }))

@@ -1,6 +1,7 @@
 // An EventSource of which there are several servers: on every Connect it looks at all of them and
 // takes the primary (candidates.h). With one server it is that server's MySqlEventSource and no
-// more: whatever that is, also a replica.
+// more: whatever that is, also a replica. A name that stands for one server is looked up again
+// every few seconds: it may come to stand for several.
 //
 // While a dump of one of several runs, a thread of its own asks all of them every few seconds, on
 // connections of their own. When another one has to be chosen, although this one answers, Next
@@ -56,6 +57,8 @@ class FailoverSource final : public EventSource {
 
  private:
   Result<SourceFacts> ConnectToPrimary(std::vector<ConnectionOptions> servers);
+  bool MayBecomeSeveral() const;
+  void BeginWatching(ConnectionOptions server, const SourceFacts& facts);
   void Watch();
   void LookAround(std::unique_lock<std::mutex>& lock);
 
@@ -63,8 +66,7 @@ class FailoverSource final : public EventSource {
   const std::vector<HostPort> hosts_;
   const FailoverOptions options_;
   MySqlEventSource mysql_;
-  std::string server_;    // that we are connected to
-  bool several_ = false;  // of those that there were at the last Connect
+  std::string server_;  // that we are connected to
 
   std::atomic<bool> replaced_ = false;
   std::mutex mutex_;  // guards what follows

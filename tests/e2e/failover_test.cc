@@ -386,5 +386,44 @@ TEST(FailoverSourceTest, ADnsNameIsFollowedToThePrimary) {
   EXPECT_EQ(facts->server, "127.0.0.3:" + port);
 }
 
+// A name of which there was one address when we connected, the replica's.
+TEST(FailoverSourceTest, APrimaryThatItsNameGetsLaterIsFollowed) {
+  auto primary = StartPrimary({"--bind-address=127.0.0.2"});
+  ASSERT_TRUE(primary);
+  const std::string port = std::to_string(primary->port());
+  auto replica = StartPrimary({"--bind-address=127.0.0.3", "--port=" + port});
+  ASSERT_TRUE(replica);
+  ASSERT_TRUE(replica->Execute("SET GLOBAL super_read_only = ON").ok());
+  ConnectionOptions common;
+  common.user = "root";
+  common.get_server_public_key = true;
+  std::atomic<bool> both = false;
+  FailoverOptions options;
+  options.watch_us = 50'000;
+  options.resolve = [&](const std::string&) -> Result<std::vector<std::string>> {
+    if (!both) return std::vector<std::string>{"127.0.0.3"};
+    return std::vector<std::string>{"127.0.0.2", "127.0.0.3"};
+  };
+  // A name to us, and to the client library, which asks no resolver of ours, the replica's address.
+  FailoverSource source(common, {{"127.3", static_cast<uint16_t>(primary->port())}}, options);
+  source.NoteArchived({}, std::nullopt);
+  auto facts = source.Connect();
+  ASSERT_TRUE(facts.ok()) << facts.error().message();
+  DumpRequest request;
+  request.exclude = facts->gtid_executed;
+  request.server_id = 4200001;
+  request.our_uuid = *Uuid::Parse("3e11fa47-71ca-11e1-9e33-c80aa9429562");
+  request.heartbeat_us = 20'000;
+  ASSERT_TRUE(source.StartDump(request).ok());
+  source.NoteArchived({}, facts->server_uuid);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(source.Next().ok()) << "there is nobody else";
+  both = true;
+  Status ended;
+  for (int i = 0; i < 3000 && ended.ok(); ++i)
+    if (Result<Bytes> event = source.Next(); !event.ok()) ended = event.error();
+  EXPECT_EQ(ended.code(), Code::kSourceUnavailable) << ended.message();
+  EXPECT_THAT(ended.message(), HasSubstr("127.0.0.2:" + port));
+}
+
 }  // namespace
 }  // namespace tidemark
