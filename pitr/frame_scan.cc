@@ -154,6 +154,10 @@ Result<uint64_t> FrameEnd(ArchiveView& view, const SegmentRecord& segment, uint3
   return std::min(segment.raw_bytes, next->record.place.raw_offset);
 }
 
+bool EndsWithView(const FrameContents& contents, const SegmentRecord& segment) {
+  return !segment.sealed && contents.raw_end == segment.raw_bytes;
+}
+
 Result<FrameContents> ReadFrame(ArchiveView& view, OpenSegment& segment,
                                 const FrameRecord& record) {
   FrameContents contents;
@@ -169,7 +173,7 @@ Result<FrameContents> ReadFrame(ArchiveView& view, OpenSegment& segment,
     return std::move(read).WithContext("segment " + segment.reader->path());
   }
   // The index may have been told of more since the view was made: of the frame at its end.
-  const bool at_views_end = !segment.record.sealed && contents.raw_end == segment.record.raw_bytes;
+  const bool at_views_end = EndsWithView(contents, segment.record);
   const size_t found = contents.transactions.size();
   if (at_views_end ? found > record.transactions : found != record.transactions) {
     return NotAsIndexed(segment, "frame " + std::to_string(record.frame) + " at raw offset " +

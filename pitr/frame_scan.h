@@ -56,6 +56,8 @@ struct FrameContents {
 
 // Where the next frame begins, or the segment's published end.
 Result<uint64_t> FrameEnd(ArchiveView& view, const SegmentRecord& segment, uint32_t frame);
+// The frame may go on behind what `segment`, as a view has it, had of it.
+bool EndsWithView(const FrameContents& contents, const SegmentRecord& segment);
 // Tables are not counted. kCorruption (hint: pitr verify) if the frame does not hold as many
 // transactions as the index says.
 Result<FrameContents> ReadFrame(ArchiveView& view, OpenSegment& segment, const FrameRecord& record);

@@ -78,9 +78,20 @@ Status Locator::ReadDetails(Located* located) {
   return located->details_known ? OkStatus() : FillDetails(nullptr, located);
 }
 
+bool Locator::InView(const IndexedFrame& frame) const {
+  const SegmentRecord* segment = view_.segment(frame.segment);
+  return segment != nullptr && frame.record.place.raw_offset < segment->raw_bytes;
+}
+
+bool Locator::MayMissTheEnd(const FrameContents& contents) const {
+  const SegmentRecord* segment = view_.segment(contents.segment);
+  return segment != nullptr && EndsWithView(contents, *segment);
+}
+
 Result<std::optional<Located>> Locator::FirstOf(const std::optional<IndexedFrame>& frame) {
   if (!frame) return std::optional<Located>();
   TM_ASSIGN_OR_RETURN(FrameContents * contents, Contents(*frame));
+  if (contents->transactions.empty()) return std::optional<Located>();
   TM_ASSIGN_OR_RETURN(Located located, Present(*contents, 0));
   return std::optional<Located>(std::move(located));
 }
@@ -88,15 +99,23 @@ Result<std::optional<Located>> Locator::FirstOf(const std::optional<IndexedFrame
 Result<std::optional<Located>> Locator::LastOf(const std::optional<IndexedFrame>& frame) {
   if (!frame) return std::optional<Located>();
   TM_ASSIGN_OR_RETURN(FrameContents * contents, Contents(*frame));
+  if (contents->transactions.empty())  // of the frame at the view's end, which began with none
+    return LastBefore(*frame);
   TM_ASSIGN_OR_RETURN(Located located, Present(*contents, contents->transactions.size() - 1));
   return std::optional<Located>(std::move(located));
+}
+
+Result<std::optional<Located>> Locator::LastBefore(const IndexedFrame& frame) {
+  TM_ASSIGN_OR_RETURN(const auto before, FrameBefore(frame.segment, frame.record.frame));
+  return LastOf(before);
 }
 
 Result<std::optional<IndexedFrame>> Locator::LastFrameOf(const SegmentRecord& segment) {
   std::optional<IndexedFrame> last;
   if (segment.transactions == 0) return last;
   TM_RETURN_IF_ERROR(view_.index().EachFrame(view_.source(), segment.header.number, 0,
-                                             [&last](const IndexedFrame& frame) {
+                                             [&](const IndexedFrame& frame) {
+                                               if (!InView(frame)) return false;
                                                if (frame.record.transactions > 0) last = frame;
                                                return true;
                                              }));
@@ -124,7 +143,8 @@ Result<std::optional<IndexedFrame>> Locator::FrameBehind(uint64_t segment, uint3
     if (record.header.number > segment) from = 0;
     std::optional<IndexedFrame> found;
     TM_RETURN_IF_ERROR(view_.index().EachFrame(view_.source(), record.header.number, from,
-                                               [&found](const IndexedFrame& next) {
+                                               [&](const IndexedFrame& next) {
+                                                 if (!InView(next)) return false;
                                                  if (next.record.transactions > 0) found = next;
                                                  return !found;
                                                }));
@@ -182,11 +202,12 @@ Result<std::optional<Located>> Locator::Last() {
 Result<Located> Locator::FindGtid(const Gtid& gtid) {
   TM_ASSIGN_OR_RETURN(std::optional<IndexedFrame> frame,
                       view_.index().FindGtid(view_.source(), gtid));
-  if (!frame) return WhyNotArchived(gtid);
+  if (!frame || !InView(*frame)) return WhyNotArchived(gtid);
   TM_ASSIGN_OR_RETURN(FrameContents * contents, Contents(*frame));
   for (size_t at = 0; at < contents->transactions.size(); ++at) {
     if (contents->transactions[at].transaction.gtid == gtid) return Present(*contents, at);
   }
+  if (MayMissTheEnd(*contents)) return WhyNotArchived(gtid);
   return Damaged("the index places GTID " + gtid.ToString() + " in frame " +
                  std::to_string(frame->record.frame) + " of segment " +
                  std::to_string(frame->segment) + ", which does not hold it");
@@ -247,13 +268,14 @@ Result<Neighbourhood> Locator::FindGtidWithNeighbours(const Gtid& gtid) {
 Result<std::optional<Located>> Locator::FindFirstPast(int64_t time_us) {
   TM_ASSIGN_OR_RETURN(std::optional<IndexedFrame> frame,
                       view_.index().FindFirstPast(view_.source(), time_us));
-  if (!frame) return std::optional<Located>();
+  if (!frame || !InView(*frame)) return std::optional<Located>();
   TM_ASSIGN_OR_RETURN(FrameContents * contents, Contents(*frame));
   for (size_t at = 0; at < contents->transactions.size(); ++at) {
     if (contents->transactions[at].transaction.immediate_commit_us <= time_us) continue;
     TM_ASSIGN_OR_RETURN(Located located, Present(*contents, at));
     return std::optional<Located>(std::move(located));
   }
+  if (MayMissTheEnd(*contents)) return std::optional<Located>();
   return Damaged("the index places a commit past " + FormatTime(time_us) + " in frame " +
                  std::to_string(frame->record.frame) + " of segment " +
                  std::to_string(frame->segment) + ", which holds none");
@@ -263,7 +285,7 @@ Result<std::optional<Located>> Locator::FindPosition(const std::string& file, ui
   std::optional<Located> none;
   TM_ASSIGN_OR_RETURN(std::optional<IndexedFrame> frame,
                       view_.index().FindPosition(view_.source(), file, position));
-  if (!frame) return none;
+  if (!frame || !InView(*frame)) return none;
   TM_ASSIGN_OR_RETURN(OpenSegment * segment, segments_.Get(frame->segment));
   const SegmentHeader& header = segment->record.header;
   if (position < header.source_start) return none;

@@ -387,5 +387,45 @@ TEST(ResolveProperty, TimeTargetsOverRandomClocks) {
   }
 }
 
+// Over an index that is written meanwhile: what the view does not have is not there, and no damage.
+TEST(Locator, AViewStaysAsItWasWhileItsIndexGrows) {
+  for (const int more : {1, 40, 3000}) {  // in the last frame, and in others behind it
+    History history;
+    history.BeginFile("binlog.000001");
+    history.AddMany(100, {.row_bytes = 700});
+    history.builder.Publish();
+    auto view =
+        ArchiveView::Over(PosixFileSystem(), history.dir.path(), "main", history.builder.index());
+    ASSERT_TRUE(view.ok());
+    const size_t had = history.all.size();
+    history.AddMany(more, {.row_bytes = 700});
+    if (more > 1000) {
+      history.BeginFile("binlog.000002");
+      history.AddMany(10);
+    }
+    history.builder.Publish();
+    Locator locator(**view);
+    const auto last = locator.Last();
+    ASSERT_TRUE(last.ok()) << last.error().message();
+    ExpectIsAt(*last, history, had - 1);
+    const auto around = locator.FindGtidWithNeighbours(history.all[had - 1].gtid);
+    ASSERT_TRUE(around.ok()) << around.error().message();
+    EXPECT_FALSE(around->next);
+    for (const size_t at : {had, history.all.size() - 1}) {
+      const auto later = locator.FindGtid(history.all[at].gtid);
+      ASSERT_FALSE(later.ok());
+      EXPECT_EQ(later.error().code(), Code::kNotFound) << later.error().message();
+      const auto past = locator.FindFirstPast(history.all[at].commit_us - 1);
+      ASSERT_TRUE(past.ok()) << past.error().message();
+      EXPECT_FALSE(*past);
+      const auto there = locator.FindPosition(history.all[at].file, history.all[at].begin);
+      ASSERT_TRUE(there.ok()) << there.error().message();
+      EXPECT_FALSE(*there);
+    }
+    const auto boundary = locator.Resolve(AtGtid(history.all[had - 1].gtid, Edge::kThrough));
+    ASSERT_TRUE(boundary.ok()) << boundary.error().message();
+  }
+}
+
 }  // namespace
 }  // namespace tidemark
