@@ -11,7 +11,7 @@
 namespace tidemark::testing {
 namespace {
 
-constexpr int kTransactions = 3000;  // enough that applying takes more than one look
+constexpr int kTransactions = 12000;  // applied while restore.mid-apply is looked for, several times
 
 std::string Checksum(Connection& connection) {
   auto rows = connection.Query("CHECKSUM TABLE app.t");
