@@ -154,10 +154,6 @@ Result<uint64_t> FrameEnd(ArchiveView& view, const SegmentRecord& segment, uint3
   return std::min(segment.raw_bytes, next->record.place.raw_offset);
 }
 
-bool EndsWithView(const FrameContents& contents, const SegmentRecord& segment) {
-  return !segment.sealed && contents.raw_end == segment.raw_bytes;
-}
-
 Result<FrameContents> ReadFrame(ArchiveView& view, OpenSegment& segment,
                                 const FrameRecord& record) {
   FrameContents contents;
@@ -165,6 +161,7 @@ Result<FrameContents> ReadFrame(ArchiveView& view, OpenSegment& segment,
   contents.record = record;
   contents.raw_begin = std::max<uint64_t>(record.place.raw_offset, kBinlogMagicSize);
   TM_ASSIGN_OR_RETURN(contents.raw_end, FrameEnd(view, segment.record, record.frame));
+  contents.at_views_end = !segment.record.sealed && contents.raw_end == segment.record.raw_bytes;
   if (contents.raw_end <= contents.raw_begin || record.transactions == 0) return contents;
   FrameReading reading(segment, &contents);
   Status read = segment.reader->ReadRaw(record.place, contents.raw_begin, segment.record.raw_bytes,
@@ -172,10 +169,8 @@ Result<FrameContents> ReadFrame(ArchiveView& view, OpenSegment& segment,
   if (!read.ok() && !reading.enough()) {
     return std::move(read).WithContext("segment " + segment.reader->path());
   }
-  // The index may have been told of more since the view was made: of the frame at its end.
-  const bool at_views_end = EndsWithView(contents, segment.record);
   const size_t found = contents.transactions.size();
-  if (at_views_end ? found > record.transactions : found != record.transactions) {
+  if (contents.at_views_end ? found > record.transactions : found != record.transactions) {
     return NotAsIndexed(segment, "frame " + std::to_string(record.frame) + " at raw offset " +
                                      std::to_string(record.place.raw_offset) + " holds " +
                                      std::to_string(found) + " transactions, the index says " +

@@ -50,14 +50,13 @@ struct FrameContents {
   FrameRecord record;
   uint64_t raw_begin = 0;
   uint64_t raw_end = 0;
+  bool at_views_end = false;  // and so the index, which may be written, may know of more
   std::vector<FrameTransaction> transactions;
   std::string raw;  // [raw_begin, …), empty if the frame is not kept
 };
 
 // Where the next frame begins, or the segment's published end.
 Result<uint64_t> FrameEnd(ArchiveView& view, const SegmentRecord& segment, uint32_t frame);
-// The frame may go on behind what `segment`, as a view has it, had of it.
-bool EndsWithView(const FrameContents& contents, const SegmentRecord& segment);
 // Tables are not counted. kCorruption (hint: pitr verify) if the frame does not hold as many
 // transactions as the index says.
 Result<FrameContents> ReadFrame(ArchiveView& view, OpenSegment& segment, const FrameRecord& record);

@@ -33,6 +33,12 @@ class NobodyListens : public DurableListener {
   Status OnDurable(const DurableBatch&) override { return OkStatus(); }
 };
 
+// The same files were counted.
+Status FilesChanged() {
+  return {Code::kIo, "a file that is imported has changed since it was looked at",
+          "make sure that nothing writes to it, and try again"};
+}
+
 class WritingPerformer : public SegmentPerformer {
  public:
   WritingPerformer(ArchiveDirectory& archive, const std::string& source, Clock& clock,
@@ -52,11 +58,6 @@ class WritingPerformer : public SegmentPerformer {
   Status Finish() {
     TM_RETURN_IF_ERROR(pipeline_.Drain());
     return next_ == numbers_.size() ? OkStatus() : FilesChanged();
-  }
-  // The same files were counted.
-  static Status FilesChanged() {
-    return {Code::kIo, "a file that is imported has changed since it was looked at",
-            "make sure that nothing writes to it, and try again"};
   }
 
  private:
@@ -232,7 +233,7 @@ class Importer {
       WritingPerformer performer(view_.archive(), view_.source(), clock_, planned.numbers);
       TM_ASSIGN_OR_RETURN(const GtidSet taken, Fill(planned, ImportStep::kWriting, performer));
       TM_RETURN_IF_ERROR(performer.Finish());
-      if (!(taken == planned.taken)) return WritingPerformer::FilesChanged();
+      if (!(taken == planned.taken)) return FilesChanged();
     }
     return OkStatus();
   }

@@ -83,11 +83,6 @@ bool Locator::InView(const IndexedFrame& frame) const {
   return segment != nullptr && frame.record.place.raw_offset < segment->raw_bytes;
 }
 
-bool Locator::MayMissTheEnd(const FrameContents& contents) const {
-  const SegmentRecord* segment = view_.segment(contents.segment);
-  return segment != nullptr && EndsWithView(contents, *segment);
-}
-
 Result<std::optional<Located>> Locator::FirstOf(const std::optional<IndexedFrame>& frame) {
   if (!frame) return std::optional<Located>();
   TM_ASSIGN_OR_RETURN(FrameContents * contents, Contents(*frame));
@@ -96,18 +91,17 @@ Result<std::optional<Located>> Locator::FirstOf(const std::optional<IndexedFrame
   return std::optional<Located>(std::move(located));
 }
 
-Result<std::optional<Located>> Locator::LastOf(const std::optional<IndexedFrame>& frame) {
-  if (!frame) return std::optional<Located>();
-  TM_ASSIGN_OR_RETURN(FrameContents * contents, Contents(*frame));
-  if (contents->transactions.empty())  // of the frame at the view's end, which began with none
-    return LastBefore(*frame);
-  TM_ASSIGN_OR_RETURN(Located located, Present(*contents, contents->transactions.size() - 1));
-  return std::optional<Located>(std::move(located));
-}
-
-Result<std::optional<Located>> Locator::LastBefore(const IndexedFrame& frame) {
-  TM_ASSIGN_OR_RETURN(const auto before, FrameBefore(frame.segment, frame.record.frame));
-  return LastOf(before);
+Result<std::optional<Located>> Locator::LastOf(std::optional<IndexedFrame> frame) {
+  while (frame) {
+    TM_ASSIGN_OR_RETURN(FrameContents * contents, Contents(*frame));
+    if (!contents->transactions.empty()) {
+      TM_ASSIGN_OR_RETURN(Located located, Present(*contents, contents->transactions.size() - 1));
+      return std::optional<Located>(std::move(located));
+    }
+    // The one at the view's end, of which the view has none.
+    TM_ASSIGN_OR_RETURN(frame, FrameBefore(frame->segment, frame->record.frame));
+  }
+  return std::optional<Located>();
 }
 
 Result<std::optional<IndexedFrame>> Locator::LastFrameOf(const SegmentRecord& segment) {
@@ -207,7 +201,7 @@ Result<Located> Locator::FindGtid(const Gtid& gtid) {
   for (size_t at = 0; at < contents->transactions.size(); ++at) {
     if (contents->transactions[at].transaction.gtid == gtid) return Present(*contents, at);
   }
-  if (MayMissTheEnd(*contents)) return WhyNotArchived(gtid);
+  if (contents->at_views_end) return WhyNotArchived(gtid);
   return Damaged("the index places GTID " + gtid.ToString() + " in frame " +
                  std::to_string(frame->record.frame) + " of segment " +
                  std::to_string(frame->segment) + ", which does not hold it");
@@ -275,7 +269,7 @@ Result<std::optional<Located>> Locator::FindFirstPast(int64_t time_us) {
     TM_ASSIGN_OR_RETURN(Located located, Present(*contents, at));
     return std::optional<Located>(std::move(located));
   }
-  if (MayMissTheEnd(*contents)) return std::optional<Located>();
+  if (contents->at_views_end) return std::optional<Located>();
   return Damaged("the index places a commit past " + FormatTime(time_us) + " in frame " +
                  std::to_string(frame->record.frame) + " of segment " +
                  std::to_string(frame->segment) + ", which holds none");

@@ -79,13 +79,12 @@ class Locator {
   // The index may be written while the view stays as it was made: frames behind its end are none,
   // and of the one at its end only what it had counts.
   bool InView(const IndexedFrame& frame) const;
-  bool MayMissTheEnd(const FrameContents& contents) const;
   Result<FrameContents*> Contents(const IndexedFrame& frame);
   Result<Located> Present(const FrameContents& contents, size_t at);
   Status FillDetails(const FrameContents* contents, Located* located);
   Result<std::optional<Located>> FirstOf(const std::optional<IndexedFrame>& frame);
-  Result<std::optional<Located>> LastOf(const std::optional<IndexedFrame>& frame);
-  Result<std::optional<Located>> LastBefore(const IndexedFrame& frame);
+  Result<std::optional<Located>> LastOf(
+      std::optional<IndexedFrame> frame);  // or of those before it
   // The nearest frame that way in which a transaction begins.
   Result<std::optional<IndexedFrame>> FrameBefore(uint64_t segment, uint32_t frame);
   Result<std::optional<IndexedFrame>> FrameBehind(uint64_t segment, uint32_t frame);

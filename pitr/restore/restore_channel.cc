@@ -66,8 +66,8 @@ std::optional<ApplierError> WorkerError(Connection& target, const ChannelStatus&
 // sql_slave_killed), though no receiver runs any more, and whatever else is said to the channel
 // waits with it: also behind the STOP REPLICA of a restore that was killed meanwhile. A KILL it
 // heeds at its next checkpoint (replica_checkpoint_period, 0.3 s); what is not whole is rolled back
-// either way. One that has more to read stops
-// between two transactions. Without a second connection, or the right to, it takes its minute.
+// either way. One that has more to read stops between two transactions. Without a second
+// connection, or the right to, it takes its minute.
 class StarvedApplierEnd {
  public:
   explicit StarvedApplierEnd(const ConnectionOptions& target)

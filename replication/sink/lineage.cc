@@ -26,6 +26,7 @@ struct Shared {
   std::optional<CutSegment> cut;
   SourceFork fork;
   std::vector<Uuid> servers;  // whose bytes these are, in order of appearance
+  std::vector<SourceFork> parents_forks;
 };
 
 Status GivenUp() { return Status(Code::kInterrupted, "interrupted while a lineage was begun"); }
@@ -61,7 +62,7 @@ class ForkSearch {
   Result<Shared> Run() {
     TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> numbers, archive_.Segments(beginning_.parent));
     TM_ASSIGN_OR_RETURN(SourceIdentity parent, archive_.ReadIdentity(beginning_.parent));
-    forks_ = std::move(parent.forks);
+    shared_.parents_forks = std::move(parent.forks);
     for (const uint64_t number : numbers) {
       if (beginning_.give_up && beginning_.give_up()) return GivenUp();
       TM_RETURN_IF_ERROR(Take(number, number == numbers.back()));
@@ -78,7 +79,8 @@ class ForkSearch {
     if (!opened.ok() && last && opened.error().code() != Code::kIo) return OkStatus();
     if (!opened.ok()) return opened.error();
     SegmentReader& reader = **opened;
-    TM_RETURN_IF_ERROR(CheckSegmentIsOf(beginning_.parent, forks_, number, path, reader.header()));
+    TM_RETURN_IF_ERROR(
+        CheckSegmentIsOf(beginning_.parent, shared_.parents_forks, number, path, reader.header()));
     if (!reader.sealed() && !last)
       return Status(Code::kCorruption, path + " is not sealed, although another segment follows it",
                     "pitr verify tells what is in it");
@@ -154,7 +156,6 @@ class ForkSearch {
 
   ArchiveDirectory& archive_;
   const LineageBeginning& beginning_;
-  std::vector<SourceFork> forks_;  // the parent's own
   Shared shared_;
   int64_t commit_high_us_ = 0;
   uint64_t transactions_ = 0;  // segments that have any
@@ -250,8 +251,7 @@ class LineageMaker {
     SourceIdentity identity;
     identity.replica_uuid = ArchiveDirectory::NewReplicaUuid();
     identity.server_uuids = std::move(shared.servers);
-    TM_ASSIGN_OR_RETURN(SourceIdentity parent, archive_.ReadIdentity(beginning_.parent));
-    identity.forks = std::move(parent.forks);
+    identity.forks = std::move(shared.parents_forks);
     for (SourceFork& older : identity.forks) Clip(shared.fork, &older);
     shared.fork.parent = beginning_.parent;
     shared.fork.at_us = clock_.WallMicroseconds();

@@ -77,7 +77,7 @@ class FailoverSource final : public EventSource {
   Status replaced_why_;
   GtidSet lacked_;  // at the last look: what others that are written to have, and it has not
   bool ended_ = false;
-  std::thread watcher_;  // begun with the first dump of one of several
+  std::thread watcher_;  // begun with the first dump that is watched
 };
 
 }  // namespace tidemark

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <map>
 
 #include "replication/event/stream_scanner.h"
@@ -343,86 +344,91 @@ TEST_F(FailoverTest, LostTransactionsAreNamedRescuedAndArchivingGoesOn) {
   ExpectWhole(ExecutedOn(b()));
 }
 
-// Two servers at one port of two addresses of this machine, which a resolver of ours gives.
-TEST(FailoverSourceTest, ADnsNameIsFollowedToThePrimary) {
-  auto first = StartPrimary({"--bind-address=127.0.0.2"});
-  ASSERT_TRUE(first);
-  const std::string port = std::to_string(first->port());
-  auto second = StartPrimary({"--bind-address=127.0.0.3", "--port=" + port});
-  ASSERT_TRUE(second);
-  ASSERT_TRUE(second->Execute("SET GLOBAL super_read_only = ON").ok());
-  ConnectionOptions common;
-  common.user = "root";
-  common.get_server_public_key = true;
-  FailoverOptions options;
-  options.watch_us = 50'000;
-  options.resolve = [](const std::string& name) -> Result<std::vector<std::string>> {
-    EXPECT_EQ(name, "db.example");
-    return std::vector<std::string>{"127.0.0.2", "127.0.0.3"};
-  };
-  FailoverSource source(common, {{"db.example", static_cast<uint16_t>(first->port())}}, options);
-  source.NoteArchived({}, std::nullopt);
-  auto facts = source.Connect();
+// Two servers at one port of two addresses of this machine, under one name; the second is
+// read-only.
+class FailoverSourceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    first_ = StartPrimary({"--bind-address=127.0.0.2"});
+    ASSERT_TRUE(first_);
+    port_ = std::to_string(first_->port());
+    second_ = StartPrimary({"--bind-address=127.0.0.3", "--port=" + port_});
+    ASSERT_TRUE(second_);
+    ASSERT_TRUE(second_->Execute("SET GLOBAL super_read_only = ON").ok());
+  }
+  std::unique_ptr<FailoverSource> Source(const std::string& name, Resolver resolve) {
+    ConnectionOptions common;
+    common.user = "root";
+    common.get_server_public_key = true;
+    FailoverOptions options;
+    options.watch_us = 50'000;
+    options.resolve = std::move(resolve);
+    auto source = std::make_unique<FailoverSource>(
+        common, std::vector<HostPort>{{name, static_cast<uint16_t>(first_->port())}}, options);
+    source->NoteArchived({}, std::nullopt);
+    return source;
+  }
+  // From behind all that the server has.
+  static Status StartDump(FailoverSource& source, const SourceFacts& facts) {
+    DumpRequest request;
+    request.exclude = facts.gtid_executed;
+    request.server_id = 4200001;
+    request.our_uuid = *Uuid::Parse("3e11fa47-71ca-11e1-9e33-c80aa9429562");
+    request.heartbeat_us = 20'000;
+    return source.StartDump(request);
+  }
+  static Status Ending(FailoverSource& source) {
+    for (int i = 0; i < 3000; ++i)
+      if (Result<Bytes> event = source.Next(); !event.ok()) return event.error();
+    return OkStatus();
+  }
+
+  std::unique_ptr<MySqlServer> first_;
+  std::unique_ptr<MySqlServer> second_;
+  std::string port_;
+};
+
+TEST_F(FailoverSourceTest, ADnsNameIsFollowedToThePrimary) {
+  const auto source =
+      Source("db.example", [](const std::string& name) -> Result<std::vector<std::string>> {
+        EXPECT_EQ(name, "db.example");
+        return std::vector<std::string>{"127.0.0.2", "127.0.0.3"};
+      });
+  auto facts = source->Connect();
   ASSERT_TRUE(facts.ok()) << facts.error().message();
-  EXPECT_EQ(facts->server, "127.0.0.2:" + port);
-  DumpRequest request;
-  request.exclude = facts->gtid_executed;
-  request.server_id = 4200001;
-  request.our_uuid = *Uuid::Parse("3e11fa47-71ca-11e1-9e33-c80aa9429562");
-  request.heartbeat_us = 20'000;
-  ASSERT_TRUE(source.StartDump(request).ok());
-  source.NoteArchived(facts->gtid_executed, facts->server_uuid);
-  for (int i = 0; i < 20; ++i) ASSERT_TRUE(source.Next().ok()) << "it is the primary";
-  ASSERT_TRUE(first->Execute("SET GLOBAL super_read_only = ON").ok());
-  for (int i = 0; i < 10; ++i) ASSERT_TRUE(source.Next().ok()) << "nobody else is";
-  ASSERT_TRUE(second->Execute("SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF").ok());
-  Status ended;
-  for (int i = 0; i < 3000 && ended.ok(); ++i)
-    if (Result<Bytes> event = source.Next(); !event.ok()) ended = event.error();
+  EXPECT_EQ(facts->server, "127.0.0.2:" + port_);
+  ASSERT_TRUE(StartDump(*source, *facts).ok());
+  source->NoteArchived(facts->gtid_executed, facts->server_uuid);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(source->Next().ok()) << "it is the primary";
+  ASSERT_TRUE(first_->Execute("SET GLOBAL super_read_only = ON").ok());
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(source->Next().ok()) << "nobody else is";
+  ASSERT_TRUE(
+      second_->Execute("SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF").ok());
+  const Status ended = Ending(*source);
   EXPECT_EQ(ended.code(), Code::kSourceUnavailable) << ended.message();
-  EXPECT_THAT(ended.message(), HasSubstr("127.0.0.3:" + port));
-  facts = source.Connect();
+  EXPECT_THAT(ended.message(), HasSubstr("127.0.0.3:" + port_));
+  facts = source->Connect();
   ASSERT_TRUE(facts.ok()) << facts.error().message();
-  EXPECT_EQ(facts->server, "127.0.0.3:" + port);
+  EXPECT_EQ(facts->server, "127.0.0.3:" + port_);
 }
 
 // A name of which there was one address when we connected, the replica's.
-TEST(FailoverSourceTest, APrimaryThatItsNameGetsLaterIsFollowed) {
-  auto primary = StartPrimary({"--bind-address=127.0.0.2"});
-  ASSERT_TRUE(primary);
-  const std::string port = std::to_string(primary->port());
-  auto replica = StartPrimary({"--bind-address=127.0.0.3", "--port=" + port});
-  ASSERT_TRUE(replica);
-  ASSERT_TRUE(replica->Execute("SET GLOBAL super_read_only = ON").ok());
-  ConnectionOptions common;
-  common.user = "root";
-  common.get_server_public_key = true;
+TEST_F(FailoverSourceTest, APrimaryThatItsNameGetsLaterIsFollowed) {
   std::atomic<bool> both = false;
-  FailoverOptions options;
-  options.watch_us = 50'000;
-  options.resolve = [&](const std::string&) -> Result<std::vector<std::string>> {
+  // A name to us, and to the client library, which asks no resolver of ours, the replica's address.
+  const auto source = Source("127.3", [&](const std::string&) -> Result<std::vector<std::string>> {
     if (!both) return std::vector<std::string>{"127.0.0.3"};
     return std::vector<std::string>{"127.0.0.2", "127.0.0.3"};
-  };
-  // A name to us, and to the client library, which asks no resolver of ours, the replica's address.
-  FailoverSource source(common, {{"127.3", static_cast<uint16_t>(primary->port())}}, options);
-  source.NoteArchived({}, std::nullopt);
-  auto facts = source.Connect();
+  });
+  const auto facts = source->Connect();
   ASSERT_TRUE(facts.ok()) << facts.error().message();
-  DumpRequest request;
-  request.exclude = facts->gtid_executed;
-  request.server_id = 4200001;
-  request.our_uuid = *Uuid::Parse("3e11fa47-71ca-11e1-9e33-c80aa9429562");
-  request.heartbeat_us = 20'000;
-  ASSERT_TRUE(source.StartDump(request).ok());
-  source.NoteArchived({}, facts->server_uuid);
-  for (int i = 0; i < 20; ++i) ASSERT_TRUE(source.Next().ok()) << "there is nobody else";
+  ASSERT_TRUE(StartDump(*source, *facts).ok());
+  source->NoteArchived({}, facts->server_uuid);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(source->Next().ok()) << "there is nobody else";
   both = true;
-  Status ended;
-  for (int i = 0; i < 3000 && ended.ok(); ++i)
-    if (Result<Bytes> event = source.Next(); !event.ok()) ended = event.error();
+  const Status ended = Ending(*source);
   EXPECT_EQ(ended.code(), Code::kSourceUnavailable) << ended.message();
-  EXPECT_THAT(ended.message(), HasSubstr("127.0.0.2:" + port));
+  EXPECT_THAT(ended.message(), HasSubstr("127.0.0.2:" + port_));
 }
 
 }  // namespace

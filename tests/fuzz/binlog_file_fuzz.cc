@@ -37,10 +37,8 @@ Walked Walk(tidemark::BinlogFile& file) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr char kPath[] = "/binlog.000001";
   if (size == 0) return 0;
-  std::string text = data[0] % 2 == 0 ? ""
-                                      : std::string(
-                                            "\xfe"
-                                            "bin");
+  std::string text;
+  if (data[0] % 2 != 0) text = tidemark::AsText(tidemark::kBinlogMagic);
   text += tidemark::AsText({data + 1, size - 1});
   tidemark::MemoryFileSystem files;
   files.Put(kPath, text);
