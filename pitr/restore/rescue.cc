@@ -1,14 +1,22 @@
 #include "pitr/restore/rescue.h"
 
 #include <memory>
+#include <random>
 #include <utility>
 
 #include "pitr/restore/client_access.h"
 #include "pitr/restore/running_target.h"
+#include "replication/archive/archive_directory.h"
 #include "replication/event/stream_scanner.h"
+#include "replication/source/mysql_event_source.h"
+#include "replication/source/source_origins.h"
 
 namespace tidemark {
 namespace {
+
+// Of the short dump by which histories are compared. No replica should have such a server_id.
+constexpr uint32_t kServerIdMin = 1u << 31;
+constexpr int64_t kHeartbeatUs = 5'000'000;
 
 // The first in archive order that the server does not have: the pipe is one session.
 std::string RejectedOf(SourceAccess& source, const Rescue& rescue, const GtidSet& executed) {
@@ -50,8 +58,33 @@ Result<Rescue> PlanRescue(SourceAccess& source, const GtidSet& executed) {
   rescue.missing = coverage.archived.Minus(executed);
   rescue.out_of_reach = coverage.end.Minus(executed).Minus(rescue.missing);
   rescue.own = executed.Minus(coverage.end);
+  const GtidSet shared = coverage.archived.Intersection(executed);
+  for (const auto& [tsid, intervals] : rescue.missing.map())
+    if (const auto found = shared.map().find(tsid); found != shared.map().end())
+      rescue.last_shared.Add({tsid, found->second.back().last});
   TM_ASSIGN_OR_RETURN(rescue.until, source.Resolve(Target{}));
   return rescue;
+}
+
+Result<GtidSet> MadeAnew(SourceAccess& source, const Rescue& rescue,
+                         const ConnectionOptions& server) {
+  GtidSet made_anew;
+  if (rescue.last_shared.empty()) return made_anew;
+  MySqlEventSource dump(server);
+  TM_ASSIGN_OR_RETURN(const SourceFacts facts, dump.Connect());
+  OriginsRequest request;
+  request.wanted = rescue.last_shared;
+  request.server_id = kServerIdMin + std::random_device()() % kServerIdMin;
+  request.our_uuid = ArchiveDirectory::NewReplicaUuid();
+  request.heartbeat_us = kHeartbeatUs;
+  TM_RETURN_IF_ERROR(
+      ReadOrigins(dump, facts.server_uuid, request, [&](const TransactionOrigin& theirs) -> Status {
+        TM_ASSIGN_OR_RETURN(const FoundPlace ours, source.Locate(theirs.gtid));
+        const Transaction& archived = ours.around.found.transaction;
+        if (!theirs.MayBe({archived.gtid, archived.original_commit_us})) made_anew.Add(theirs.gtid);
+        return OkStatus();
+      }));
+  return made_anew;
 }
 
 Status ReadRescued(SourceAccess& source, const Rescue& rescue, const GtidSet& only,

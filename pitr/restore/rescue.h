@@ -25,12 +25,20 @@ struct Rescue {
   GtidSet missing;  // archived, and not on the server
   // Of the archive's gaps or from before it, and not on the server either: out of reach.
   GtidSet out_of_reach;
-  GtidSet own;     // on the server, and not archived: it has been written to since
+  GtidSet own;  // on the server, and not archived: it has been written to since
+  // Of the servers that made the missing ones, each one's last that both have.
+  GtidSet last_shared;
   Boundary until;  // the archive's end as it was
 };
 
 // Compares. kUsage if the server has nothing of what the archive has: that is a restore.
 Result<Rescue> PlanRescue(SourceAccess& source, const GtidSet& executed);
+
+// Of those, the ones that are other transactions on the server: it lost its last ones, and made
+// these anew. What is missing then belongs on top of what it does not have any more. What it has
+// purged is not among them. Reads its binary log: kSourceRefused if the account may not.
+Result<GtidSet> MadeAnew(SourceAccess& source, const Rescue& rescue,
+                         const ConnectionOptions& server);
 
 // Each transaction in archive order; false: that is enough.
 using OnRescued = std::function<bool(const Transaction&)>;

@@ -44,6 +44,14 @@ Result<std::optional<uint32_t>> FileCreated(ArchiveDirectory& archive, const std
   return std::optional<uint32_t>(description.timestamp);
 }
 
+// Likewise nullopt if it does not read.
+Result<std::optional<ArchivedOrigin>> LastTransaction(ArchiveDirectory& archive,
+                                                      const std::string& source) {
+  Result<std::optional<ArchivedOrigin>> last = LastOrigin(archive, source);
+  if (!last.ok() && last.error().code() != Code::kIo) return std::optional<ArchivedOrigin>();
+  return last;
+}
+
 Result<SegmentFooter> FooterOf(ArchiveDirectory& archive, const std::string& source,
                                uint64_t number) {
   TM_ASSIGN_OR_RETURN(auto reader,
@@ -133,6 +141,7 @@ Result<Recovery> RecoverSource(ArchiveDirectory& archive, Clock& clock, const st
   TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> numbers, archive.Segments(source));
   TM_ASSIGN_OR_RETURN(RoomContents rooms, ReadRooms(archive, source, numbers));
   recovery.resume.missing = std::move(rooms.missing);
+  TM_ASSIGN_OR_RETURN(recovery.resume.last, LastTransaction(archive, source));
   recovery.resume.commit_high_us = std::max(recovery.resume.commit_high_us, rooms.commit_high_us);
   return recovery;
 }

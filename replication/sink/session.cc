@@ -14,13 +14,32 @@ bool MadeUpBySender(const EventHeader& header) {
   return header.artificial() || header.log_pos == 0;
 }
 
+Status OtherHistory(const std::string& source_name, const std::string& what) {
+  return Status(Code::kDivergence, "source " + source_name + " " + what,
+                "it lost its last transactions (in a crash, or it was set back to an older state) "
+                "and was written to since, under the same GTIDs; archive it under a new source "
+                "name, with continues = \"" +
+                    source_name + "\" to go on from where the histories part");
+}
+
 }  // namespace
+
+Status ComparedWithOurs(const std::string& source_name, const TransactionOrigin& ours,
+                        const TransactionOrigin& theirs) {
+  if (theirs.MayBe(ours)) return OkStatus();
+  return OtherHistory(source_name, "has another transaction " + ours.gtid.ToString() +
+                                       " than the archive: it was committed first at " +
+                                       std::to_string(theirs.original_commit_us) +
+                                       ", and ours at " + std::to_string(ours.original_commit_us) +
+                                       " (microseconds since the epoch)");
+}
 
 Session::Session(std::string source_name, ResumePoint resume, SessionLimits limits)
     : source_name_(std::move(source_name)), limits_(limits), resume_(std::move(resume)) {}
 
 void Session::OnConnected(const Uuid& server_uuid, const GapRecord& gap) {
   server_uuid_ = server_uuid;
+  expects_last_ = in_last_ = false;
   stream_file_.clear();
   stream_position_ = 0;
   head_.clear();
@@ -83,11 +102,12 @@ Status Session::OnRotate(Bytes bytes, const ScannedEvent& event, SessionAction* 
   stream_position_ = rotate.position;
   head_.clear();
   // A request that was damaged on its way, or misunderstood.
-  if (Have(0) && rotate.position > std::max<uint64_t>(resume_.place.position, kBinlogMagicSize))
+  if (Have(0) &&
+      rotate.position > std::max<uint64_t>(EndInStreamFile()->position, kBinlogMagicSize))
     return Status(Code::kCorruption, "the source begins at " + rotate.next_file + " position " +
                                          std::to_string(rotate.position) +
                                          ", behind what is archived up to " +
-                                         std::to_string(resume_.place.position));
+                                         std::to_string(EndInStreamFile()->position));
   return OkStatus();
 }
 
@@ -147,9 +167,16 @@ Result<uint64_t> Session::PlaceEvent(const ScannedEvent& event) const {
   return end - size;
 }
 
+// Up to where we have the file that the sender is in; nullptr: nothing that we know of.
+const SourcePlace* Session::EndInStreamFile() const {
+  for (const SourcePlace* place : {&resume_.place, &resume_.finished})
+    if (place->server_uuid == server_uuid_ && place->file == stream_file_) return place;
+  return nullptr;
+}
+
 bool Session::Have(uint64_t begin) const {
-  return resume_.place.server_uuid == server_uuid_ && resume_.place.file == stream_file_ &&
-         begin < resume_.place.position;
+  const SourcePlace* end = EndInStreamFile();
+  return end != nullptr && begin < end->position;
 }
 
 Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* action) {
@@ -157,6 +184,18 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
     return Status(Code::kCorruption, "the source sent an event before it said which file it is in");
   TM_ASSIGN_OR_RETURN(const uint64_t begin, PlaceEvent(event));
   const uint64_t end = begin + event.header.size;
+  if (event.begins_transaction) transaction_begin_ = begin;
+  if (expects_last_) [[unlikely]]
+    TM_RETURN_IF_ERROR(CompareLast(event, begin));
+  if (in_last_) [[unlikely]] {
+    in_last_ = event.finished == nullptr;
+    // An empty one was made to pass over ours (source_origins.h).
+    if (event.finished != nullptr && event.finished->kind != TransactionKind::kEmpty)
+      TM_RETURN_IF_ERROR(compared_);
+    stream_position_ = end;
+    head_.clear();
+    return OkStatus();
+  }
   if (!in_transaction_ && Have(begin)) {
     if (event.role == EventRole::kTransaction)
       return Status(Code::kCorruption, "the source sent a transaction at " + stream_file_ +
@@ -183,11 +222,30 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
   if (event.finished != nullptr) {
     resume_.executed.Add(event.finished->gtid);
     resume_.commit_high_us = std::max(resume_.commit_high_us, event.finished->immediate_commit_us);
+    resume_.last = ArchivedOrigin{
+        {event.finished->gtid, event.finished->original_commit_us, event.finished->size()},
+        server_uuid_,
+        stream_file_,
+        transaction_begin_};
   }
   if (!in_transaction_) {
     resume_.place = {server_uuid_, stream_file_, end};
     resume_.file_created = stream_file_created_;
   }
+  return OkStatus();
+}
+
+// The first event of the dump.
+Status Session::CompareLast(const ScannedEvent& event, uint64_t begin) {
+  const TransactionOrigin& ours = resume_.last->origin;
+  const std::optional<TransactionOrigin> theirs = OriginOf(event.head, event.checksum);
+  if (!theirs || theirs->gtid != ours.gtid)
+    return OtherHistory(source_name_, "has something else where the archive has transaction " +
+                                          ours.gtid.ToString() + " (" + stream_file_ +
+                                          " position " + std::to_string(begin) + ")");
+  expects_last_ = false;
+  in_last_ = true;
+  compared_ = ComparedWithOurs(source_name_, ours, *theirs);
   return OkStatus();
 }
 

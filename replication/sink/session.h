@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 
+#include "replication/archive/archived_origins.h"
 #include "replication/archive/segment_format.h"
 #include "replication/event/stream_scanner.h"
 
@@ -45,6 +46,9 @@ struct ResumePoint {
   // which says nothing yet, this tells the same history from another: a source that has the file
   // has it in this length.
   SourcePlace finished = {};
+  // The last transaction that is archived, wherever it came from: what tells one history from
+  // another that has the same GTIDs. Nullopt: there is none, or it does not read.
+  std::optional<ArchivedOrigin> last = {};
 };
 
 struct SessionLimits {
@@ -68,6 +72,10 @@ struct SessionAction {
   std::optional<SealReason> seal_after;   // then end the segment
 };
 
+// kDivergence if what the source has under the GTID of one of ours is another transaction.
+Status ComparedWithOurs(const std::string& source_name, const TransactionOrigin& ours,
+                        const TransactionOrigin& theirs);
+
 class Session {
  public:
   Session(std::string source_name, ResumePoint resume, SessionLimits limits);
@@ -76,8 +84,12 @@ class Session {
   // for ever and has been allowed to: it becomes part of `executed` and is recorded in the next
   // segment's header, whose number leaves room for it (gap_room.h).
   void OnConnected(const Uuid& server_uuid, const GapRecord& gap);
+  // The dump over that connection is asked to begin with our last transaction once more, which is
+  // then compared and passed over.
+  void ExpectLastAgain() { expects_last_ = true; }
   // `bytes` is the whole event, `event` what the scanner says of it; `action` comes empty.
-  // kCorruption if the source contradicts itself or sends what we have.
+  // kCorruption if the source contradicts itself or sends what we have; kDivergence if it has
+  // another transaction under the GTID of one that we have.
   Status OnEvent(Bytes bytes, const ScannedEvent& event, SessionAction* action);
   // The connection broke, outside any transaction: the open segment stays open. (Inside one, the
   // caller cuts the segment's tail and begins a new Session from what is on disk.)
@@ -87,6 +99,8 @@ class Session {
 
   bool segment_open() const { return segment_.has_value(); }
   bool in_transaction() const { return in_transaction_; }
+  // Our last transaction is still to come once more, or not through.
+  bool comparing() const { return expects_last_ || in_last_; }
   const ResumePoint& resume() const { return resume_; }
   // Of an OnEvent that answered kGap: what the source should have sent before.
   const GtidSet& unsent() const { return unsent_; }
@@ -105,8 +119,10 @@ class Session {
   Result<uint64_t> PlaceEvent(const ScannedEvent& event) const;
   Status Archive(Bytes bytes, const ScannedEvent& event, SessionAction* action);
   Status SentAgain(const Gtid& gtid) const;
+  Status CompareLast(const ScannedEvent& event, uint64_t begin);
   bool FollowsSegment(uint64_t begin) const;
   Result<std::unique_ptr<SegmentStart>> StartSegment(uint64_t begin, const ScannedEvent& event);
+  const SourcePlace* EndInStreamFile() const;
   bool Have(uint64_t begin) const;
 
   const std::string source_name_;
@@ -121,6 +137,10 @@ class Session {
   std::string head_;  // magic + FDE + Previous_gtids of stream_file_, until archived
   std::optional<OpenSegment> segment_;
   bool in_transaction_ = false;
+  bool expects_last_ = false;
+  bool in_last_ = false;            // inside the transaction that is passed over
+  Status compared_;                 // what comes of that at its end
+  uint64_t transaction_begin_ = 0;  // of the one under way, in the source's file
   GtidSet unsent_;
 };
 

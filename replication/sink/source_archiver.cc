@@ -130,6 +130,8 @@ Status SourceArchiver::RecoverOnce() {
 Status SourceArchiver::AfterBreak(const Status& error) {
   source_->Disconnect();
   SetSemiSync(SemiSyncState::kUnknown);
+  // Nothing sound stands where our last transaction was. Whether it is elsewhere is asked then.
+  compare_by_gtid_ = error.code() == Code::kCorruption && session_->comparing();
   const bool clean = error.code() == Code::kSourceUnavailable && !session_->in_transaction();
   if (clean && (pipeline_ == nullptr || pipeline_->Drain().ok())) {
     session_->OnDisconnected();

@@ -28,6 +28,7 @@
 #include "replication/sink/session.h"
 #include "replication/sink/source_meter.h"
 #include "replication/source/event_source.h"
+#include "replication/source/source_origins.h"
 
 namespace tidemark {
 
@@ -107,6 +108,7 @@ class SourceArchiver {
 
  private:
   Status BeginLineage();
+  Result<GtidSet> SharedWithParent(const SourceFacts& facts);
   Status Connect(DumpRequest* request);
   Status Pump(bool non_blocking);
   ArchivePlace EndOf(const SessionAction& action) const;
@@ -134,6 +136,10 @@ class SourceArchiver {
   Result<GapRecord> CheckHistory(const SourceFacts& facts) const;
   GtidSet Excluded(const SourceFacts& facts) const;
   Status CheckPlace(const SourceFacts& facts, DumpRequest* request) const;
+  Result<SourceFacts> ConnectToSameHistory(DumpRequest* request, GapRecord* gap);
+  Status CompareLast(const Uuid& server_uuid);
+  OriginsRequest Origins() const;
+  bool AskForLastAgain(const SourceFacts& facts, DumpRequest* request) const;
   bool WaitBeforeRetry(const Status& error);
   void SetState(ArchiverState state, Status error);
 
@@ -152,6 +158,7 @@ class SourceArchiver {
   std::optional<StreamScanner> scanner_;
   GtidSet unsent_;  // what a server has proved that it left out
   std::optional<Uuid> unsent_of_;
+  bool compare_by_gtid_ = false;  // our last transaction, before the next dump
   bool distrust_tail_ = false;    // an fdatasync failed: what is not announced must not be believed
   int64_t segment_begun_us_ = 0;  // monotonic
 

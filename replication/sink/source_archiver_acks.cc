@@ -67,11 +67,12 @@ Status SourceArchiver::AfterFirstEvent() {
 Status SourceArchiver::NoteAckWanted(const ScannedEvent& event) {
   const bool wanted = source_->AckWanted();  // of the event, which AfterFirstEvent may overwrite
   // Not before the file is known to be the one that we have: the session has compared its format
-  // description with ours.
-  if (fresh_dump_ && event.role == EventRole::kFormatDescription)
-    TM_RETURN_IF_ERROR(AfterFirstEvent());
+  // description with ours, and our last transaction, if that comes first.
+  const bool looked_at = event.role == EventRole::kFormatDescription || event.finished != nullptr;
+  const bool known = !session_->comparing();
+  if (fresh_dump_ && looked_at && known) TM_RETURN_IF_ERROR(AfterFirstEvent());
   ack_wanted_ = ack_wanted_ || wanted;
-  if (ack_wanted_ && !session_->in_transaction()) {
+  if (ack_wanted_ && known && !session_->in_transaction()) {
     ack_wanted_ = unasked_ = false;
     asked_us_ = clock_.MonotonicMicroseconds();
     acks_.Want(appended_, asked_us_);

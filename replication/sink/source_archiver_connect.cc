@@ -3,9 +3,11 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <vector>
 
+#include "replication/sink/reused_gtids.h"
 #include "replication/sink/source_archiver.h"
 
 namespace tidemark {
@@ -14,6 +16,9 @@ namespace {
 // In front of an encrypted binary log, and counted in the length that the source tells
 // (sql/rpl_log_encryption.h).
 constexpr uint64_t kBinlogEncryptionBytes = 512;
+
+// A longer last transaction is not sent again each time a link breaks.
+constexpr uint64_t kComparedBytesMax = 16 << 20;
 
 }  // namespace
 
@@ -30,7 +35,7 @@ Status SourceArchiver::BeginLineage() {
   LineageBeginning beginning;
   beginning.source = options_.source;
   beginning.parent = options_.continues;
-  beginning.executed = facts->gtid_executed;
+  TM_ASSIGN_OR_RETURN(beginning.executed, SharedWithParent(*facts));
   beginning.server = facts->server;
   beginning.writer = options_.pipeline.writer;
   beginning.writer.hash_raw = true;
@@ -45,6 +50,22 @@ Status SourceArchiver::BeginLineage() {
   return OkStatus();
 }
 
+// What the server has executed, but for what it has made anew under the parent's GTIDs.
+Result<GtidSet> SourceArchiver::SharedWithParent(const SourceFacts& facts) {
+  OriginsRequest request = Origins();
+  request.our_uuid = ArchiveDirectory::NewReplicaUuid();
+  TM_ASSIGN_OR_RETURN(const GtidSet reused,
+                      ReusedGtids(archive_, options_.continues, facts.gtid_executed,
+                                  [&](const GtidSet& wanted, const OnOrigin& each) {
+                                    request.wanted = wanted;
+                                    return ReadOrigins(*source_, facts.server_uuid, request, each);
+                                  }));
+  if (!reused.empty())
+    spdlog::warn("[{}] {} has other transactions than {} under these GTIDs: {}", options_.source,
+                 facts.server, options_.continues, reused.ToString());
+  return facts.gtid_executed.Minus(reused);
+}
+
 Status SourceArchiver::Connect(DumpRequest* request) {
   // Where nothing is of our own yet, the server that was archived last is that of a history which
   // was given up.
@@ -53,9 +74,8 @@ Status SourceArchiver::Connect(DumpRequest* request) {
   source_->NoteArchived(session_->resume().executed, servers.empty() || parents_end
                                                          ? std::nullopt
                                                          : std::optional(servers.back()));
-  TM_ASSIGN_OR_RETURN(SourceFacts facts, source_->Connect());
-  TM_ASSIGN_OR_RETURN(GapRecord gap, CheckHistory(facts));
-  TM_RETURN_IF_ERROR(CheckPlace(facts, request));
+  GapRecord gap;
+  TM_ASSIGN_OR_RETURN(const SourceFacts facts, ConnectToSameHistory(request, &gap));
   TM_RETURN_IF_ERROR(RememberServer(facts.server_uuid));
   request->server_id = options_.server_id;
   request->our_uuid = identity_.replica_uuid;
@@ -79,7 +99,82 @@ Status SourceArchiver::Connect(DumpRequest* request) {
   session_->OnConnected(facts.server_uuid, gap);
   request->exclude = Excluded(facts);
   meter_.OnConnected(facts.gtid_executed.Minus(request->exclude).Count());
+  if (AskForLastAgain(facts, request)) session_->ExpectLastAgain();
   return OkStatus();
+}
+
+// Connects, and finds out whether the source's history is the archive's and where the dump is to
+// begin. One that has to find the place by GTID may send what is new before what we have: it is
+// asked for our last transaction first, by a dump of its own, which takes a connection. So is one
+// in whose file we have met what no event is.
+Result<SourceFacts> SourceArchiver::ConnectToSameHistory(DumpRequest* request, GapRecord* gap) {
+  std::optional<Uuid> compared;
+  for (;;) {
+    TM_ASSIGN_OR_RETURN(SourceFacts facts, source_->Connect());
+    TM_ASSIGN_OR_RETURN(*gap, CheckHistory(facts));
+    TM_RETURN_IF_ERROR(CheckPlace(facts, request));
+    if (compared && *compared != facts.server_uuid)
+      return Status(Code::kSourceUnavailable,
+                    "another server than a moment ago answers" +
+                        (facts.server.empty() ? "" : " at " + facts.server));
+    const bool by_gtid = request->file.empty() || compare_by_gtid_;
+    if (compared || !by_gtid || !session_->resume().last) return facts;
+    TM_RETURN_IF_ERROR(CompareLast(facts.server_uuid));
+    compared = facts.server_uuid;
+  }
+}
+
+// The one archived last, and the last ones by number that the server made itself: what it makes
+// anew after a loss has the numbers behind those that it kept.
+Status SourceArchiver::CompareLast(const Uuid& server_uuid) {
+  const ResumePoint& resume = session_->resume();
+  std::map<Gtid, TransactionOrigin> ours = {{resume.last->origin.gtid, resume.last->origin}};
+  const GtidSet archived = resume.executed.Minus(resume.missing);
+  for (const auto& [tsid, intervals] : archived.map()) {
+    if (tsid.uuid != server_uuid) continue;
+    GtidSet one;
+    one.Add({tsid, intervals.back().last});
+    TM_ASSIGN_OR_RETURN(const auto found, LastOrigin(archive_, options_.source, &one));
+    if (found) ours.emplace(found->origin.gtid, found->origin);
+  }
+  OriginsRequest request = Origins();
+  for (const auto& [gtid, origin] : ours) request.wanted.Add(gtid);
+  return ReadOrigins(*source_, server_uuid, request, [&](const TransactionOrigin& theirs) {
+    return ComparedWithOurs(options_.source, ours.at(theirs.gtid), theirs);
+  });
+}
+
+OriginsRequest SourceArchiver::Origins() const {
+  OriginsRequest request;
+  request.server_id = options_.server_id;
+  request.our_uuid = identity_.replica_uuid;
+  request.heartbeat_us = options_.heartbeat_us;
+  return request;
+}
+
+// In a file of which we have something, the dump begins with the last transaction that we have, if
+// nothing comes with it that we would not pass over.
+bool SourceArchiver::AskForLastAgain(const SourceFacts& facts, DumpRequest* request) const {
+  const ResumePoint& resume = session_->resume();
+  if (request->file.empty() || !resume.last || resume.last->server_uuid != facts.server_uuid ||
+      resume.last->origin.bytes > kComparedBytesMax ||
+      facts.gtid_purged.Contains(resume.last->origin.gtid))
+    return false;
+  const auto listed = [&](const SourceBinlog& binlog) {
+    return binlog.name == resume.last->source_file;
+  };
+  // Where nothing of the file is archived yet, from the one before it.
+  const bool in_file_before = resume.place.position == 0 &&
+                              resume.last->source_file == resume.finished.file &&
+                              resume.finished.server_uuid == facts.server_uuid &&
+                              std::any_of(facts.binlogs.begin(), facts.binlogs.end(), listed);
+  if (resume.last->source_file != request->file && !in_file_before) return false;
+  request->file = resume.last->source_file;
+  request->position = resume.last->source_begin;
+  GtidSet last;
+  last.Add(resume.last->origin.gtid);
+  request->exclude.Subtract(last);
+  return true;
 }
 
 // All that we have, or know to be missing. A source refuses a replica that claims transactions of
@@ -102,24 +197,16 @@ Result<GapRecord> SourceArchiver::CheckHistory(const SourceFacts& facts) const {
   // The source sends a transaction before it counts as executed there.
   const GtidSet lost =
       ours.Minus(session_->resume().missing).Minus(facts.gtid_executed).Minus(facts.gtid_owned);
-  const bool lost_its_own = std::any_of(lost.map().begin(), lost.map().end(), [&](const auto& of) {
-    return of.first.uuid == facts.server_uuid;
-  });
   if (!lost.empty())
-    return Status(
-        Code::kDivergence,
-        "the archive has transactions that source " + options_.source +
-            (facts.server.empty() ? "" : " (" + facts.server + ")") +
-            " does not have: " + lost.ToString(),
-        "it was rewound, restored, or promoted without them; `pitr rescue --missing-on " +
-            (facts.server.empty() ? "SERVER" : facts.server) +
-            "` lists them, and with --apply brings them back to it. To give them up, "
-            "archive it under a new name with continues = \"" +
-            options_.source + "\"" +
-            (lost_its_own ? ". Do neither if this server was written to since: then it has "
-                            "given the same GTIDs to other transactions, which GTID sets "
-                            "do not show; archive it under a new name without `continues`"
-                          : ""));
+    return Status(Code::kDivergence,
+                  "the archive has transactions that source " + options_.source +
+                      (facts.server.empty() ? "" : " (" + facts.server + ")") +
+                      " does not have: " + lost.ToString(),
+                  "it was rewound, restored, or promoted without them; `pitr rescue --missing-on " +
+                      (facts.server.empty() ? "SERVER" : facts.server) +
+                      "` lists them, and with --apply brings them back to it. To give them up, "
+                      "archive it under a new name with continues = \"" +
+                      options_.source + "\"");
   GapRecord gap;
   gap.missing = facts.gtid_purged.Minus(ours);
   if (facts.server_uuid == unsent_of_) gap.missing.Add(unsent_.Minus(ours));

@@ -13,6 +13,8 @@ Violation Say(const char* oracle, uint64_t number, const std::string& what) {
   return {oracle, "segment " + std::to_string(number) + " " + what};
 }
 
+size_t HashOf(std::string_view bytes) { return std::hash<std::string_view>()(bytes); }
+
 Result<std::string> ReadRaw(SegmentReader& reader) {
   std::string raw;
   TM_RETURN_IF_ERROR(
@@ -49,6 +51,20 @@ bool ArchiveOracle::DivergesFrom(const Server& server) const {
     if (found == server.ids().end() || found->second != id) return true;
   }
   return false;
+}
+
+bool ArchiveOracle::HasOtherFilesThan(const Server& server) const {
+  const auto has = [&](const Seen& seen) {
+    const uint64_t begin = seen.header.source_start;
+    return std::any_of(server.all_files().begin(), server.all_files().end(), [&](const auto& file) {
+      return file->name == seen.header.source_file && file->bytes.size() >= seen.source_end &&
+             HashOf(std::string_view(file->bytes).substr(begin, seen.source_end - begin)) ==
+                 seen.source_hash;
+    });
+  };
+  return std::any_of(seen_.begin(), seen_.end(), [&](const Seen& seen) {
+    return seen.header.server_uuid == server.uuid() && !has(seen);
+  });
 }
 
 std::shared_ptr<Server> ArchiveOracle::LastServer() const {
@@ -125,9 +141,11 @@ Verdict ArchiveOracle::CheckHeader(const Seen& seen, bool gaps_allowed) const {
     return Say("no silent gap", header.number, "adopts a gap without having been told to");
   if (header.gap.reason.empty())
     return Say("no silent gap", header.number, "has a gap without a reason");
-  for (const auto& server : servers_)
-    if (gap.IsSubsetOf(server->purged())) return std::nullopt;
-  return Say("no silent gap", header.number, "gives up what no source has purged");
+  GtidSet purged;  // by one after the other, before anything else could be archived
+  for (const auto& server : servers_) purged.Add(server->purged());
+  if (gap.IsSubsetOf(purged)) return std::nullopt;
+  return Say("no silent gap", header.number,
+             "gives up what no source has purged: " + gap.ToString());
 }
 
 // The server whose bytes these are, and whose history has everything archived before: of one that
@@ -136,6 +154,8 @@ Verdict ArchiveOracle::CheckBytes(uint64_t number, const std::string& raw, Seen*
   const SegmentHeader& header = seen->header;
   const std::string_view own = std::string_view(raw).substr(header.prefix_bytes);
   const uint64_t begin = header.source_start;
+  seen->source_end = begin + own.size();
+  seen->source_hash = HashOf(own);
   Verdict verdict =
       Say("byte-exact", number,
           "has other bytes than " + header.source_file + " at " + std::to_string(begin));

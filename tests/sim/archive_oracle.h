@@ -42,6 +42,9 @@ class ArchiveOracle {
   // Whether the archive has a transaction that this server's history has not, or has another one of
   // that name.
   bool DivergesFrom(const Server& server) const;
+  // It has lost the end of a file that is archived, or all of it, or made it anew: also if it has
+  // all transactions, for example because another server has given them back to it.
+  bool HasOtherFilesThan(const Server& server) const;
   // Whether the archive has another transaction of that name.
   bool HasAnother(const Placed& transaction) const {
     const auto found = ids_.find(transaction.gtid);
@@ -55,6 +58,8 @@ class ArchiveOracle {
   struct Seen {
     std::string stored;  // the file
     SegmentHeader header;
+    uint64_t source_end = 0;  // in the server's file
+    size_t source_hash = 0;   // of its bytes up to there, from source_start on
     std::vector<Placed> transactions;
     std::shared_ptr<Server> server;
     std::vector<IndexEntry> entries;  // what an index must hold of it

@@ -19,6 +19,12 @@ std::string WithLogPos(std::string event, uint32_t log_pos) {
   return event;
 }
 
+bool IsEventsBegin(const std::string& bytes, uint64_t position) {
+  uint64_t at = kBinlogMagicSize;
+  while (at < position && at < bytes.size()) at += ReadEventHeader(AsBytes(bytes).data() + at).size;
+  return at == position;
+}
+
 std::string EventAt(const std::string& bytes, uint64_t position) {
   const uint32_t size = ReadEventHeader(AsBytes(bytes).data() + position).size;
   return bytes.substr(position, size);
@@ -91,6 +97,8 @@ Status Link::EnterFile(const LogFile& file, uint64_t position) {
   transaction_ = 0;
   if (position_ > file.bytes.size())
     return Status(Code::kDivergence, "impossible position in " + file.name);
+  if (!IsEventsBegin(file.bytes, position_))
+    return Status(Code::kCorruption, "bogus data at " + std::to_string(position_));
   return OkStatus();
 }
 

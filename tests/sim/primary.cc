@@ -12,6 +12,8 @@ Uuid ServerUuid(uint32_t number) {
   return uuid;
 }
 
+int64_t OriginalCommitTime(uint64_t id) { return 1'700'000'000'000'000 + static_cast<int64_t>(id); }
+
 TransactionSpec RandomSpec(Dice& dice, bool large) {
   TransactionSpec spec;
   static constexpr std::string_view kTables[] = {"t", "orders", "customers"};
@@ -112,9 +114,8 @@ bool Server::PurgeFirstFile() {
   return true;
 }
 
-std::shared_ptr<Server> Server::SetBack(size_t lost, uint32_t now_s) const {
+std::shared_ptr<Server> Server::SetBack(size_t lost, bool restarted, uint32_t now_s) const {
   auto back = std::make_shared<Server>(*this);
-  back->set_back = true;
   while (lost > 0) {
     // Files in front of the first lost transaction stay; that one ends before it.
     while (!back->files_.empty() && back->files_.back()->transactions.empty())
@@ -144,7 +145,12 @@ std::shared_ptr<Server> Server::SetBack(size_t lost, uint32_t now_s) const {
       back->last_number_ = std::max(back->last_number_, recipe.gtid.gno);
   back->last_file_ =
       static_cast<uint32_t>(std::stoul(back->files_.back()->name.substr(sizeof("binlog.") - 1)));
-  back->Restart(false, now_s);
+  if (restarted) {
+    back->Restart(false, now_s);
+  } else {
+    ++back->epoch_;
+    back->builder_.GoOnAt(back->files_.back()->bytes.size());
+  }
   return back;
 }
 

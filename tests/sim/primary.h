@@ -48,9 +48,10 @@ class Server {
   void Rotate(uint32_t now_s);
   void Restart(bool orderly, uint32_t now_s);  // Stop event or none; a new file
   bool PurgeFirstFile();                       // false: it is the only one
-  // This server without its last `lost` transactions, restarted: nullptr if they are not all in
-  // files that it still has.
-  std::shared_ptr<Server> SetBack(size_t lost, uint32_t now_s) const;
+  // This server without its last `lost` transactions: nullptr if they are not all in files that it
+  // still has. `restarted`: with a new file; otherwise its last one goes on, as that of a virtual
+  // machine that was set back while it ran.
+  std::shared_ptr<Server> SetBack(size_t lost, bool restarted, uint32_t now_s) const;
 
   SourceFacts Facts(Dice& dice) const;
   Gtid NextGtid() const { return {{uuid_, ""}, last_number_ + 1}; }
@@ -66,7 +67,6 @@ class Server {
   uint64_t epoch() const { return epoch_; }  // of its process: links to an earlier one are broken
 
   bool up = true;
-  bool set_back = false;
 
  private:
   void NextFile();
@@ -87,5 +87,7 @@ class Server {
 // Varied: most small, some of many events, some large, DDL, XA in both its halves, compressed.
 testing::TransactionSpec RandomSpec(Dice& dice, bool large);
 Uuid ServerUuid(uint32_t number);
+// As clocks never stood twice: what tells two transactions of one GTID apart.
+int64_t OriginalCommitTime(uint64_t id);
 
 }  // namespace tidemark::sim

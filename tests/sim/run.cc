@@ -77,8 +77,8 @@ void Run::DrawPlan() {
     limits.segment_age_us_max = static_cast<int64_t>(dice_.Between(1000, 200'000));
   transactions_max_ = dice_.Between(5, 80);
   if (!dice_.OneIn(3)) reserve_bytes_ = dice_.Between(8, 16) << 10;
-  // Which of the two: that a server was set back cannot be told across a change of servers.
-  (dice_.OneIn(3) ? sets_back_ : fails_over_) = true;
+  sets_back_ = dice_.OneIn(2);
+  fails_over_ = !sets_back_ || dice_.OneIn(2);
   purges_ = dice_.OneIn(2);
   if (dice_.OneIn(2)) archiver_options_.semi_sync = SemiSyncMode::kAuto;
   disk_.set_failed_sync_shows(dice_.OneIn(2));
@@ -86,9 +86,11 @@ void Run::DrawPlan() {
     real_index_ = std::make_unique<RealIndex>();
 
   std::vector<Recipe> history(dice_.Below(4));
-  for (size_t i = 0; i < history.size(); ++i)
+  for (size_t i = 0; i < history.size(); ++i) {
     history[i] = {
         next_id_++, {{ServerUuid(0), ""}, static_cast<int64_t>(i + 1)}, RandomSpec(dice_, false)};
+    history[i].spec.original_commit_us = OriginalCommitTime(history[i].id);
+  }
   const size_t purged = dice_.OneIn(4) ? dice_.Below(history.size() + 1) : 0;
   // The archive's own directory is its owner's to make; what is in it is ours.
   quiet_ = true;
@@ -421,7 +423,8 @@ void Run::CatchUp() {
       if (!lacking.empty()) Violated({"liveness", "ended without " + lacking.ToString()});
       return;
     }
-    if (last_error_.code() == Code::kDivergence && oracle_.DivergesFrom(*primary_)) {
+    if (last_error_.code() == Code::kDivergence &&
+        (diverges || oracle_.HasOtherFilesThan(*primary_))) {
       ++counts_.divergences;
       primary_ = oracle_.LastServer();
     } else if (last_error_.code() == Code::kGap && !archiver_options_.adopt_purged) {

@@ -49,14 +49,14 @@ void Run::Commit() {
     recipe.id = next_id_++;
     recipe.gtid = primary_->NextGtid();
     recipe.spec = RandomSpec(dice_, dice_.OneIn(large_one_in_));
+    recipe.spec.original_commit_us = OriginalCommitTime(recipe.id);
     Note("commit", static_cast<uint64_t>(recipe.gtid.gno));
     primary_->Commit(std::move(recipe), std::max<int64_t>(clock_.WallMicroseconds(), 1'000'000));
   }
 }
 
 void Run::Purge() {
-  // Of one that was set back, nothing: that its files are shorter than ours is what tells.
-  if (!purges_ || primary_->set_back) return;
+  if (!purges_ || counts_.set_backs > 0) return;  // what was purged cannot be compared any more
   if (primary_->PurgeFirstFile()) Note("purge", primary_->purged().Count());
 }
 
@@ -83,7 +83,8 @@ void Run::FailOver() {
   }
   std::vector<Recipe> history = primary_->history();
   if (dice_.OneIn(4)) history.resize(history.size() - std::min(history.size(), dice_.Small(3)));
-  const size_t purged = dice_.OneIn(2) ? dice_.Below(history.size() + 1) : 0;
+  const bool purges = counts_.set_backs == 0 && dice_.OneIn(2);
+  const size_t purged = purges ? dice_.Below(history.size() + 1) : 0;
   Note("fail over", history.size(), purged);
   servers_.push_back(
       std::make_shared<Server>(ServerUuid(next_server_++), dice_, NowSeconds(), history, purged));
@@ -101,7 +102,7 @@ void Run::LoseTheEnd() {
 void Run::SetBack(size_t lost_max) {
   if (!sets_back_ || primary_->history().empty()) return;
   const size_t lost = dice_.Between(1, std::min<size_t>(primary_->history().size(), lost_max));
-  auto back = primary_->SetBack(lost, NowSeconds());
+  auto back = primary_->SetBack(lost, !dice_.OneIn(3), NowSeconds());
   if (back == nullptr) return;
   Note("set back", lost);
   ++counts_.set_backs;

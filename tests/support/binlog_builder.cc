@@ -161,7 +161,10 @@ void BinlogBuilder::AddGtid(const TransactionSpec& transaction, uint64_t* length
   Put(2, 1);  // logical timestamps follow
   Put(static_cast<uint64_t>(sequence_), 8);
   Put(static_cast<uint64_t>(++sequence_), 8);
-  Put(static_cast<uint64_t>(transaction.commit_us) & ~kOriginalFlag, 7);
+  const uint64_t commit_us = static_cast<uint64_t>(transaction.commit_us) & ~kOriginalFlag;
+  const bool copied = transaction.original_commit_us != 0;
+  Put(copied ? commit_us | kOriginalFlag : commit_us, 7);
+  if (copied) Put(static_cast<uint64_t>(transaction.original_commit_us), 7);
   Put(0xFE, 1);  // transaction_length as a packed integer of eight bytes: its size does not change
   *length_at = bytes_.size();
   Put(0, 8);

@@ -22,6 +22,7 @@ enum class RowChange : uint8_t { kInsert, kUpdate, kDelete };
 struct TransactionSpec {
   Gtid gtid = {};  // untagged
   int64_t commit_us = 0;
+  int64_t original_commit_us = 0;  // on the server that committed it first; 0: on this one
   std::string_view schema = "test";
   std::string_view table = "t";
   RowChange change = RowChange::kInsert;
@@ -43,7 +44,8 @@ class BinlogBuilder {
   std::string Take();
   uint64_t position() const { return position_; }
 
-  void BeginFile(const GtidSet& previous);  // position starts again at 0
+  void BeginFile(const GtidSet& previous);                  // position starts again at 0
+  void GoOnAt(uint64_t position) { position_ = position; }  // of a file that was cut there
   void Add(const TransactionSpec& transaction);
   // Of the events that belong to no transaction, as of a file's format description; commits set it.
   void SetTime(uint32_t seconds) { timestamp_ = seconds; }

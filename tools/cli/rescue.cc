@@ -28,6 +28,8 @@ struct Options {
 struct Listing {
   std::vector<Transaction> transactions;  // the first ones
   uint64_t count = 0;
+  GtidSet made_anew;
+  Status compared;  // an error: made_anew is not known
 };
 
 Result<GtidSet> ExecutedOnServer(const Options& options) {
@@ -64,6 +66,29 @@ Status Read(const Context& context, const Options& options, SourceAccess& source
                                   "pitr verify tells what is damaged");
   progress.Finish();
   return options.output.empty() ? read : output.Finish(read);
+}
+
+// Whether what is missing belongs on that server at all.
+Status Compare(const Options& options, SourceAccess& source, const Rescue& rescue,
+               Listing* listing) {
+  if (options.missing_on.empty()) return OkStatus();
+  TM_ASSIGN_OR_RETURN(const ConnectionOptions server, options.login.ParseFor(options.missing_on));
+  Result<GtidSet> made_anew = MadeAnew(source, rescue, server);
+  if (made_anew.ok())
+    listing->made_anew = std::move(*made_anew);
+  else
+    listing->compared = made_anew.error();
+  if (!options.apply) return OkStatus();
+  if (!listing->compared.ok())
+    return Status(listing->compared).WithContext("cannot compare what both have");
+  if (listing->made_anew.empty()) return OkStatus();
+  return Status(
+      Code::kDivergence,
+      fmt::format("{} has another transaction {} than the archive: it lost more than what "
+                  "is missing, and was written to since under the same GTIDs",
+                  options.missing_on, listing->made_anew.ToString()),
+      "nothing was applied. `pitr restore` brings another server to the archive's end; "
+      "what this one has made anew is in its own binary log");
 }
 
 Status Apply(const Context& context, const Options& options, SourceAccess& source,
@@ -105,6 +130,8 @@ Json ReportJson(const Options& options, const Rescue& rescue, const Listing& lis
           {"truncated", listing.transactions.size() < listing.count},
           {"out_of_reach", rescue.out_of_reach.ToString()},
           {"own", rescue.own.ToString()},
+          {"made_anew", listing.made_anew.ToString()},
+          {"compared", !options.missing_on.empty() && listing.compared.ok()},
           {"output", options.output.empty() ? Json() : Json(options.output)},
           {"applied", applied}};
 }
@@ -126,6 +153,13 @@ void Print(const Options& options, const Rescue& rescue, const Listing& listing,
   if (!rescue.out_of_reach.empty())
     Say("WARNING       {} is on neither: not in the archive, and not on {}\n",
         ShortSet(rescue.out_of_reach), server);
+  if (!listing.made_anew.empty())
+    Say("WARNING       {} has another transaction {} than the archive: it lost more than these, "
+        "and "
+        "was written to since under the same GTIDs. They do not belong on it\n",
+        server, ShortSet(listing.made_anew));
+  if (!listing.compared.ok())
+    Say("WARNING       what both have could not be compared: {}\n", listing.compared.message());
   if (!rescue.own.empty() && !rescue.missing.empty() && !applied)
     Say("WARNING       {} has been written to since ({}): conflicts are possible\n", server,
         ShortSet(rescue.own));
@@ -155,7 +189,8 @@ Status Run(const Context& context, const Options& options) {
   const bool any = !rescue.missing.empty();
   if (any) TM_RETURN_IF_ERROR(Read(context, options, *source, rescue, &listing));
   Status applied;
-  if (any && options.apply) applied = Apply(context, options, *source, rescue);
+  if (any) applied = Compare(options, *source, rescue, &listing);
+  if (any && options.apply && applied.ok()) applied = Apply(context, options, *source, rescue);
   const bool done = any && options.apply && applied.ok();
   if (options.output == "-") return applied;
   if (context.json) return PrintJsonWith(ReportJson(options, rescue, listing, done), applied);

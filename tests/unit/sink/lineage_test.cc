@@ -575,6 +575,12 @@ class LineageArchiverTest : public LineageTest {
     }
     return set;
   }
+  int64_t CommitTimeOf(int64_t number) {
+    GtidSet one;
+    one.Add(BuilderGtid(number));
+    const auto found = LastOrigin(archive_, kChild, &one);
+    return found.ok() && *found ? (*found)->origin.original_commit_us : 0;
+  }
   static Uuid Other() { return *Uuid::Parse("bbbbbbbb-0000-0000-0000-000000000002"); }
 
   std::optional<ModelServer> next_;
@@ -650,11 +656,60 @@ TEST_F(LineageArchiverTest, ServerOfTheHistoryThatWasGivenUpIsNotPreferred) {
   };
   once();
   ASSERT_GE(noted.size(), 2u) << "where they part is asked, and then archived";
-  for (const auto& uuid : noted) EXPECT_EQ(uuid, std::nullopt);
+  EXPECT_EQ(noted[0], std::nullopt);
+  EXPECT_EQ(noted[1], std::nullopt);
   next_->Commit(1);
   once();
   once();
   EXPECT_EQ(noted.at(0), Other()) << "as ever, once there is something of its own";
+}
+
+// It has the parent's GTIDs up to 28, but made those behind 25 anew.
+TEST_F(LineageArchiverTest, ForkIsInFrontOfWhatTheServerMadeAnewUnderTheSameGtids) {
+  CommitFiles(2, 10);
+  server_.Rotate();
+  server_.Commit(5);
+  next_ = server_;
+  server_.Commit(5);
+  ArchiveParent();
+  next_->NextFile();
+  next_->clock_us += 5'000'000;
+  next_->Commit(3);
+  const Status archived = Once();
+  ASSERT_TRUE(archived.ok()) << archived.message();
+  EXPECT_EQ(archive_.ForksOf(kChild).back().set, BuilderSet(1, 25));
+  EXPECT_EQ(archive_.ForksOf(kChild).back().lost, BuilderSet(26, 30));
+  EXPECT_EQ(Archived(), BuilderSet(1, 28));
+  EXPECT_EQ(CommitTimeOf(28), next_->clock_us + 28);
+  EXPECT_EQ(CommitTimeOf(25), server_.clock_us + 25);
+}
+
+// Of several segments, past the parent's end, and with nothing in common but the beginning.
+TEST_F(LineageArchiverTest, ForkIsFoundHoweverMuchWasMadeAnew) {
+  server_.Commit(7);
+  next_ = server_;
+  server_.Commit(3);
+  server_.Rotate();
+  CommitFiles(2, 10);
+  ArchiveParent();
+  next_->NextFile();
+  next_->clock_us += 5'000'000;
+  next_->Commit(40);
+  const Status archived = Once();
+  ASSERT_TRUE(archived.ok()) << archived.message();
+  EXPECT_EQ(archive_.ForksOf(kChild).back().set, BuilderSet(1, 7));
+  EXPECT_EQ(Archived(), BuilderSet(1, 47));
+  EXPECT_EQ(CommitTimeOf(8), next_->clock_us + 8);
+}
+
+TEST_F(LineageArchiverTest, ServerThatMadeEverythingAnewHasNothingInCommon) {
+  CommitFiles(2, 10);
+  ArchiveParent();
+  next_.emplace(server_.uuid);
+  next_->clock_us += 5'000'000;
+  next_->Commit(30);
+  EXPECT_EQ(Once().code(), Code::kDivergence);
+  EXPECT_FALSE(archive_.HasIdentity(kChild));
 }
 
 TEST_F(LineageArchiverTest, ForkThatCannotBeMadeIsTriedAgain) {

@@ -76,7 +76,7 @@ class ModelServer {
   }
   Gtid Commit(TransactionSpec spec = {}) {
     spec.gtid = BuilderGtid(++last_number);
-    spec.commit_us = 1'700'000'000'000'000 + last_number;
+    spec.commit_us = clock_us + last_number;
     File& file = files.back();
     const uint64_t begin = file.bytes.size();
     builder_.Add(spec);
@@ -121,6 +121,7 @@ class ModelServer {
   std::vector<File> files;
   GtidSet executed, purged, owned;
   int64_t last_number = 0;
+  int64_t clock_us = 1'700'000'000'000'000;  // of transaction 0
 
  private:
   static std::string NameOf(size_t number) {

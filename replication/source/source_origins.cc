@@ -1,0 +1,60 @@
+#include "replication/source/source_origins.h"
+
+#include "replication/event/stream_scanner.h"
+
+namespace tidemark {
+namespace {
+
+constexpr uint64_t kEmptyBytesMax = 4096;  // no empty transaction is as long
+
+Status ReadDump(EventSource& source, const GtidSet& wanted, const OnOrigin& each) {
+  StreamScanner scanner({.count_rows = false, .checksum_from_start = true});
+  std::optional<TransactionOrigin> begun;  // that may be empty
+  for (uint64_t left = wanted.Count(); left > 0;) {
+    const Result<Bytes> bytes = source.Next();
+    if (!bytes.ok() && bytes.error().code() == Code::kEndOfData) return OkStatus();
+    if (!bytes.ok()) return bytes.error();
+    ScannedEvent event;
+    TM_RETURN_IF_ERROR(scanner.FeedEvent(*bytes, &event));
+    if (event.begins_transaction) {
+      begun = OriginOf(event.head, event.checksum);
+      if (begun && !wanted.Contains(begun->gtid)) begun.reset();
+    }
+    const bool may_be_empty = begun && begun->bytes <= kEmptyBytesMax;
+    if (!begun || (may_be_empty && event.finished == nullptr)) continue;
+    if (!may_be_empty || event.finished->kind != TransactionKind::kEmpty)
+      TM_RETURN_IF_ERROR(each(*begun));
+    begun.reset();
+    --left;
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Status ReadOrigins(EventSource& source, const Uuid& server_uuid, const OriginsRequest& request,
+                   const OnOrigin& each) {
+  TM_ASSIGN_OR_RETURN(const SourceFacts facts, source.Connect());
+  // What is being committed may be in the binary log before it counts as executed.
+  const GtidSet has = facts.gtid_executed.Union(facts.gtid_owned).Minus(facts.gtid_purged);
+  const GtidSet wanted = request.wanted.Intersection(has);
+  Status status;
+  if (facts.server_uuid != server_uuid) {
+    status =
+        Status(Code::kSourceUnavailable, "another server than a moment ago answers" +
+                                             (facts.server.empty() ? "" : " at " + facts.server));
+  } else if (!wanted.empty()) {
+    DumpRequest dump;
+    dump.exclude = facts.gtid_executed.Minus(wanted);
+    dump.non_blocking = true;
+    dump.server_id = request.server_id;
+    dump.our_uuid = request.our_uuid;
+    dump.heartbeat_us = request.heartbeat_us;
+    status = source.StartDump(dump);
+    if (status.ok()) status = ReadDump(source, wanted, each);
+  }
+  source.Disconnect();
+  return status;
+}
+
+}  // namespace tidemark
