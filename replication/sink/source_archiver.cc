@@ -267,7 +267,8 @@ Status SourceArchiver::Pump(bool non_blocking) {
     TM_RETURN_IF_ERROR(Perform(bytes, event, action));
     if (semi_sync_ != SemiSyncState::kOff) TM_RETURN_IF_ERROR(NoteAckWanted(event));
     if (event.role == EventRole::kHeartbeat) {
-      source_->NoteArchived(session_->resume().executed, identity_.server_uuids.back());
+      source_->NoteArchived(
+          {session_->resume().executed, identity_.server_uuids.back(), session_->resume().missing});
       if (pipeline_ != nullptr) TM_RETURN_IF_ERROR(pipeline_->Health());
     }
     idle_ = event.role == EventRole::kHeartbeat && !non_blocking;

@@ -28,7 +28,7 @@ Status SourceArchiver::BeginLineage() {
   TM_ASSIGN_OR_RETURN(const bool begun,
                       LineageIsBegun(archive_, options_.source, options_.continues));
   if (begun) return OkStatus();
-  source_->NoteArchived({}, std::nullopt);
+  source_->NoteArchived({});
   Result<SourceFacts> facts = source_->Connect();
   source_->Disconnect();
   if (!facts.ok()) return facts.error();
@@ -71,9 +71,10 @@ Status SourceArchiver::Connect(DumpRequest* request) {
   // was given up.
   const bool parents_end = !identity_.forks.empty() && session_->resume().place.file.empty();
   const std::vector<Uuid>& servers = identity_.server_uuids;
-  source_->NoteArchived(session_->resume().executed, servers.empty() || parents_end
-                                                         ? std::nullopt
-                                                         : std::optional(servers.back()));
+  const bool by_nobody = servers.empty() || parents_end;
+  source_->NoteArchived({session_->resume().executed,
+                         by_nobody ? std::nullopt : std::optional(servers.back()),
+                         session_->resume().missing});
   GapRecord gap;
   TM_ASSIGN_OR_RETURN(const SourceFacts facts, ConnectToSameHistory(request, &gap));
   TM_RETURN_IF_ERROR(RememberServer(facts.server_uuid));

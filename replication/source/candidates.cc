@@ -8,7 +8,7 @@ namespace {
 class Choice {
  public:
   Choice(const std::vector<Candidate>& candidates, const ArchivedSoFar& archived)
-      : candidates_(candidates), archived_(archived) {}
+      : candidates_(candidates), archived_(archived), ours_(archived.archived()) {}
 
   Result<size_t> Make() {
     for (const Candidate& one : candidates_)
@@ -17,7 +17,7 @@ class Choice {
     if (IsOneServer()) return size_t{0};
     TM_ASSIGN_OR_RETURN(const Candidate* primary, Primary());
     if (primary == nullptr) {
-      if (current_ == nullptr || !current_->Lacks(archived_.executed).empty()) return NobodyYet();
+      if (current_ == nullptr || !current_->Lacks(ours_).empty()) return NobodyYet();
       primary = current_;
     } else if (current_ != nullptr && CurrentIsNeeded(*primary)) {
       primary = current_;
@@ -82,10 +82,10 @@ class Choice {
   }
 
   bool CurrentIsNeeded(const Candidate& primary) const {
-    if (&primary == current_ || !current_->Lacks(archived_.executed).empty()) return false;
+    if (&primary == current_ || !current_->Lacks(ours_).empty()) return false;
     const GtidSet more = current_->executed.Minus(archived_.executed);
     if (!primary.Lacks(more).empty() || more.Intersects(primary.purged)) return true;
-    return !primary.Lacks(archived_.executed).empty() && ReplicatesFrom(primary, *current_);
+    return !primary.Lacks(ours_).empty() && ReplicatesFrom(primary, *current_);
   }
 
   static bool ReplicatesFrom(const Candidate& candidate, const Candidate& other) {
@@ -115,7 +115,7 @@ class Choice {
         continue;
       }
       each += !one.writable ? " is read-only" : " replicates from " + one.upstreams.front().server;
-      const GtidSet lacks = one.Lacks(archived_.executed);
+      const GtidSet lacks = one.Lacks(ours_);
       if (!lacks.empty()) each += " and lacks " + BriefSet(lacks);
     }
     return Status(WhyNobody(), "no primary among the hosts: " + each,
@@ -125,6 +125,7 @@ class Choice {
 
   const std::vector<Candidate>& candidates_;
   const ArchivedSoFar& archived_;
+  const GtidSet ours_;  // without the gaps, which nobody needs to have
   const Candidate* current_ = nullptr;
 };
 

@@ -19,6 +19,7 @@
 
 #include "replication/base/status.h"
 #include "replication/event/gtid_set.h"
+#include "replication/source/event_source.h"
 
 namespace tidemark {
 
@@ -40,12 +41,6 @@ struct Candidate {
 
   bool answers() const { return unreachable.ok(); }
   GtidSet Lacks(const GtidSet& of) const { return of.Minus(executed).Minus(owned); }
-};
-
-// What the archive has, and from whom it was archived last.
-struct ArchivedSoFar {
-  GtidSet executed;
-  std::optional<Uuid> server_uuid;
 };
 
 // The index of the chosen one. Two candidates of one server UUID are one server.

@@ -34,6 +34,15 @@ struct DumpRequest {
   bool semi_sync = false;
 };
 
+// How far the archive goes, and from whom it was archived last.
+struct ArchivedSoFar {
+  GtidSet executed;                 // archived, or known to be missing
+  std::optional<Uuid> server_uuid;  // nullopt: from nobody yet
+  GtidSet missing = {};             // of `executed`: the gaps
+
+  GtidSet archived() const { return executed.Minus(missing); }
+};
+
 class EventSource {
  public:
   virtual ~EventSource() = default;
@@ -55,12 +64,9 @@ class EventSource {
   virtual void Interrupt() = 0;
   virtual void Disconnect() = 0;
 
-  // Of the thread that calls Next: what the archive has by now, and which server it is archived
-  // from or was last. What Connect goes by where there are several servers to choose from; once
-  // before it, and now and then while a dump runs.
-  virtual void NoteArchived(const GtidSet& executed, const std::optional<Uuid>& server_uuid) {
-    (void)executed, (void)server_uuid;
-  }
+  // Of the thread that calls Next. What Connect goes by where there are several servers to choose
+  // from; once before it, and now and then while a dump runs.
+  virtual void NoteArchived(const ArchivedSoFar& archived) { (void)archived; }
 
   // Semi-synchronous replication. All but Wake belong to the thread that calls Next.
   //

@@ -137,10 +137,10 @@ void FailoverSource::Disconnect() {
   lacked_ = {};
 }
 
-void FailoverSource::NoteArchived(const GtidSet& executed, const std::optional<Uuid>& server_uuid) {
+void FailoverSource::NoteArchived(const ArchivedSoFar& archived) {
   if (hosts_.empty()) return;
   std::lock_guard lock(mutex_);
-  archived_ = {executed, server_uuid};
+  archived_ = archived;
 }
 
 void FailoverSource::Watch() {

@@ -44,7 +44,7 @@ class FailoverSource final : public EventSource {
   Result<Bytes> Next() override;
   void Interrupt() override;
   void Disconnect() override;
-  void NoteArchived(const GtidSet& executed, const std::optional<Uuid>& server_uuid) override;
+  void NoteArchived(const ArchivedSoFar& archived) override;
 
   bool semi_sync() const override { return mysql_.semi_sync(); }
   bool AckWanted() const override { return mysql_.AckWanted(); }

@@ -365,7 +365,7 @@ class FailoverSourceTest : public ::testing::Test {
     options.resolve = std::move(resolve);
     auto source = std::make_unique<FailoverSource>(
         common, std::vector<HostPort>{{name, static_cast<uint16_t>(first_->port())}}, options);
-    source->NoteArchived({}, std::nullopt);
+    source->NoteArchived({});
     return source;
   }
   // From behind all that the server has.
@@ -398,7 +398,7 @@ TEST_F(FailoverSourceTest, ADnsNameIsFollowedToThePrimary) {
   ASSERT_TRUE(facts.ok()) << facts.error().message();
   EXPECT_EQ(facts->server, "127.0.0.2:" + port_);
   ASSERT_TRUE(StartDump(*source, *facts).ok());
-  source->NoteArchived(facts->gtid_executed, facts->server_uuid);
+  source->NoteArchived({facts->gtid_executed, facts->server_uuid});
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(source->Next().ok()) << "it is the primary";
   ASSERT_TRUE(first_->Execute("SET GLOBAL super_read_only = ON").ok());
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(source->Next().ok()) << "nobody else is";
@@ -423,7 +423,7 @@ TEST_F(FailoverSourceTest, APrimaryThatItsNameGetsLaterIsFollowed) {
   const auto facts = source->Connect();
   ASSERT_TRUE(facts.ok()) << facts.error().message();
   ASSERT_TRUE(StartDump(*source, *facts).ok());
-  source->NoteArchived({}, facts->server_uuid);
+  source->NoteArchived({{}, facts->server_uuid});
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(source->Next().ok()) << "there is nobody else";
   both = true;
   const Status ended = Ending(*source);

@@ -630,8 +630,8 @@ class Noting : public ModelSource {
  public:
   Noting(ModelServer& server, std::vector<std::optional<Uuid>>* noted)
       : ModelSource(server), noted_(*noted) {}
-  void NoteArchived(const GtidSet&, const std::optional<Uuid>& server_uuid) override {
-    noted_.push_back(server_uuid);
+  void NoteArchived(const ArchivedSoFar& archived) override {
+    noted_.push_back(archived.server_uuid);
   }
 
  private:

@@ -256,9 +256,9 @@ class ModelSource : public EventSource {
   }
 
   // What Connect could go by, and what a dump's watcher could.
-  void NoteArchived(const GtidSet& executed, const std::optional<Uuid>& server_uuid) override {
+  void NoteArchived(const ArchivedSoFar& archived) override {
     std::lock_guard lock(mutex_);
-    noted_ = {executed, server_uuid};
+    noted_ = {archived.executed, archived.server_uuid};
   }
   std::pair<GtidSet, std::optional<Uuid>> noted() {
     std::lock_guard lock(mutex_);

@@ -272,6 +272,25 @@ TEST(ChooseSourceTest, WaitingSaysWhatEachLacks) {
             HasSubstr("db-c:3306 replicates from db-a:3306")));
 }
 
+// A gap is nothing that we have: who lacks it lacks nothing of ours.
+TEST(ChooseSourceTest, WhatIsAGapNeedNotBeThere) {
+  const ArchivedSoFar with_gap{Set("a:1-9"), UuidOf('a'), Set("a:1-4")};
+  // Set read-only before a planned switch.
+  const Result<size_t> kept = ChooseSource(
+      {Server('a', kReadOnly, "a:5-10"), Server('b', kReadOnly, "a:5-9", 'a')}, with_gap);
+  ASSERT_TRUE(kept.ok()) << kept.error().message();
+  EXPECT_EQ(*kept, 0u);
+  // It still has one that the next primary lacks.
+  const Result<size_t> needed = ChooseSource(
+      {Server('a', kReadOnly, "a:5-10"), Server('b', kWritable, "a:5-9 b:1")}, with_gap);
+  ASSERT_TRUE(needed.ok()) << needed.error().message();
+  EXPECT_EQ(*needed, 0u);
+  const Result<size_t> nobody =
+      ChooseSource({Dead('a'), Server('b', kReadOnly, "a:5-8", 'a')}, with_gap);
+  ASSERT_FALSE(nobody.ok());
+  EXPECT_THAT(nobody.error().message(), HasSubstr("lacks 1 transaction: " + UuidText('a') + ":9"));
+}
+
 TEST(ChooseSourceTest, WhatAllRefuseIsNotWorthTryingSoon) {
   Candidate refuses = Dead('a'), other = Dead('b');
   refuses.unreachable = other.unreachable = Status(Code::kSourceRefused, "access denied");
