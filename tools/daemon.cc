@@ -114,11 +114,15 @@ class Daemon {
 };
 
 Status Daemon::Open() {
-  TM_RETURN_IF_ERROR(archive_.Open([this] {
+  const auto rebuilding = [this] {
     manager_.Status("making the index anew from the segments");
     manager_.ExtendStart(kStartExtension);
     manager_.Alive();
-  }));
+  };
+  TM_RETURN_IF_ERROR(archive_.Open(rebuilding));
+  std::vector<std::string> workers;
+  for (const SourceConfig& source : config().sources) workers.push_back(source.archiver.source);
+  archive_.IndexForgotten(workers, rebuilding);
   control_ = std::make_unique<DaemonControl>(archive_.directory(), archive_.index(),
                                              [this] { bell_.Ring(); });
   listener_ = std::make_unique<PublishingListener>(archive_.index());

@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 namespace tidemark {
 namespace {
 
@@ -51,6 +53,34 @@ Status DaemonArchive::OpenIndex(const std::function<void()>& rebuilding) {
   if (index.error().code() != Code::kDiskFull) return index.error();
   spdlog::error("the index cannot be written: {}", index.error().message());
   index_ = std::make_unique<SerializedIndex>(directory_.IndexPath(), index.error());
+  return OkStatus();
+}
+
+void DaemonArchive::IndexForgotten(const std::vector<std::string>& workers,
+                                   const std::function<void()>& rebuilding) {
+  const Result<std::vector<std::string>> sources = directory_.Sources();
+  if (!sources.ok()) return spdlog::error("{}", sources.error().message());
+  for (const std::string& source : *sources) {
+    if (std::find(workers.begin(), workers.end(), source) != workers.end()) continue;
+    const Status indexed = IndexIfForgotten(source, rebuilding);
+    if (!indexed.ok())
+      spdlog::error(
+          "[{}] cannot be put into the index: {}; hint: pitr verify tells what is damaged", source,
+          indexed.message());
+  }
+}
+
+Status DaemonArchive::IndexIfForgotten(const std::string& source,
+                                       const std::function<void()>& rebuilding) {
+  TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> on_disk, directory_.Segments(source));
+  if (on_disk.empty()) return OkStatus();
+  TM_ASSIGN_OR_RETURN(const auto known, index_->Segment(source, on_disk.front()));
+  if (known) return OkStatus();
+  rebuilding();
+  TM_ASSIGN_OR_RETURN(const HealReport report, HealIndex(*index_, directory_, source,
+                                                         [&](const HealReport&) { rebuilding(); }));
+  spdlog::info("[{}] is archived no more, and was not in the index: {} segments read again", source,
+               report.segments_scanned);
   return OkStatus();
 }
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "replication/archive/archive_directory.h"
 #include "replication/archive/space_reserve.h"
@@ -23,6 +24,10 @@ class DaemonArchive {
   // kLocked if another daemon has it. `rebuilding` is called before and while the index is made
   // anew, which may take long. A full disk is no error: the index can then be read at most.
   Status Open(const std::function<void()>& rebuilding);
+  // Of sources that nobody archives now (all but `workers`', who look after theirs) and of which
+  // the index knows nothing, because it was lost: reads their segments again. After Open.
+  void IndexForgotten(const std::vector<std::string>& workers,
+                      const std::function<void()>& rebuilding);
   void Mend();  // at most every few seconds
   void Resize(uint64_t reserve_bytes);
 
@@ -34,6 +39,7 @@ class DaemonArchive {
  private:
   Status OpenIndex(const std::function<void()>& rebuilding);
   Result<std::unique_ptr<Index>> OpenOrRebuildIndex(const std::function<void()>& rebuilding);
+  Status IndexIfForgotten(const std::string& source, const std::function<void()>& rebuilding);
   void NoteReserve(const Status& settled) const;
 
   ArchiveDirectory directory_;

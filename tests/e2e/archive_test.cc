@@ -84,6 +84,14 @@ TEST(Archive, TwoSourcesTheirFilesAndTheIndex) {
   EXPECT_EQ(daemon.Stop(), 0);
   EXPECT_EQ(daemon.Pitr({"--json", "status"}).out, before.out);
   daemon.ExpectVerified();
+  // Of a source that is not archived any more, too.
+  std::filesystem::remove_all(daemon.archive() + "/index");
+  daemon.ForgetSources();
+  daemon.AddSource("main", *main);
+  daemon.Start();
+  ASSERT_TRUE(daemon.WaitFor(ExecutedOn(*main), "main")) << daemon.LogTail();
+  EXPECT_EQ(daemon.Stop(), 0);
+  EXPECT_EQ(daemon.Pitr({"--json", "status"}).out, before.out);
 }
 
 TEST(Archive, DaemonKilledTwentyTimesUnderLoad) {
