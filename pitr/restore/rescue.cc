@@ -58,10 +58,7 @@ Result<Rescue> PlanRescue(SourceAccess& source, const GtidSet& executed) {
   rescue.missing = coverage.archived.Minus(executed);
   rescue.out_of_reach = coverage.end.Minus(executed).Minus(rescue.missing);
   rescue.own = executed.Minus(coverage.end);
-  const GtidSet shared = coverage.archived.Intersection(executed);
-  for (const auto& [tsid, intervals] : rescue.missing.map())
-    if (const auto found = shared.map().find(tsid); found != shared.map().end())
-      rescue.last_shared.Add({tsid, found->second.back().last});
+  rescue.last_shared = coverage.archived.Intersection(executed).LastOnes();
   TM_ASSIGN_OR_RETURN(rescue.until, source.Resolve(Target{}));
   return rescue;
 }
@@ -81,7 +78,9 @@ Result<GtidSet> MadeAnew(SourceAccess& source, const Rescue& rescue,
       ReadOrigins(dump, facts.server_uuid, request, [&](const TransactionOrigin& theirs) -> Status {
         TM_ASSIGN_OR_RETURN(const FoundPlace ours, source.Locate(theirs.gtid));
         const Transaction& archived = ours.around.found.transaction;
-        if (!theirs.MayBe({archived.gtid, archived.original_commit_us})) made_anew.Add(theirs.gtid);
+        const TransactionOrigin origin{archived.gtid, archived.original_commit_us, archived.size(),
+                                       archived.kind == TransactionKind::kEmpty};
+        if (!theirs.MayBe(origin)) made_anew.Add(theirs.gtid);
         return OkStatus();
       }));
   return made_anew;

@@ -25,10 +25,9 @@ struct Rescue {
   GtidSet missing;  // archived, and not on the server
   // Of the archive's gaps or from before it, and not on the server either: out of reach.
   GtidSet out_of_reach;
-  GtidSet own;  // on the server, and not archived: it has been written to since
-  // Of the servers that made the missing ones, each one's last that both have.
-  GtidSet last_shared;
-  Boundary until;  // the archive's end as it was
+  GtidSet own;          // on the server, and not archived: it has been written to since
+  GtidSet last_shared;  // of each TSID the last one that both have
+  Boundary until;       // the archive's end as it was
 };
 
 // Compares. kUsage if the server has nothing of what the archive has: that is a restore.

@@ -13,10 +13,8 @@ namespace {
 // Finds the Gtid events in a stretch of a segment that begins with an event.
 class OriginFinder {
  public:
-  using Each = std::function<Status(const ArchivedOrigin&)>;
-
   OriginFinder(const SegmentReader& reader, uint64_t raw_begin, ChecksumAlgorithm checksum,
-               const Each& each)
+               const OnArchivedOrigin& each)
       : header_(reader.header()),
         path_(reader.path()),
         raw_offset_(raw_begin),
@@ -46,11 +44,26 @@ class OriginFinder {
       checksum_ = description.checksum;
       return OkStatus();
     }
+    if (short_) return OnEventInShort();
     const std::optional<TransactionOrigin> origin = OriginOf(event, checksum_);
     if (!origin) return OkStatus();
     const uint64_t begin = raw_offset_ - event.size();
-    return each_({*origin, header_.server_uuid, header_.source_file,
-                  header_.source_start + begin - header_.prefix_bytes});
+    ArchivedOrigin one{*origin, header_.number, header_.server_uuid, header_.source_file,
+                       header_.source_start + begin - header_.prefix_bytes};
+    if (!origin->MayBeEmpty()) return each_(one);
+    short_ = std::move(one);
+    short_end_ = begin + origin->bytes;
+    events_in_short_ = 0;
+    return OkStatus();
+  }
+
+  // An empty one has two events behind its Gtid event, BEGIN and COMMIT (or Xid); no other has: DDL
+  // and compressed ones have one, changes three and more.
+  Status OnEventInShort() {
+    ++events_in_short_;
+    if (raw_offset_ < short_end_) return OkStatus();
+    short_->origin.empty = events_in_short_ == 2;
+    return each_(*std::exchange(short_, std::nullopt));
   }
 
   const SegmentHeader& header_;
@@ -58,12 +71,15 @@ class OriginFinder {
   EventFramer framer_;
   uint64_t raw_offset_;  // behind what was taken
   ChecksumAlgorithm checksum_;
-  const Each& each_;
+  const OnArchivedOrigin& each_;
+  std::optional<ArchivedOrigin> short_;  // the transaction under way, if it may be empty
+  uint64_t short_end_ = 0;
+  int events_in_short_ = 0;
 };
 
 // As the segment's format description says, the first event in it.
 Result<ChecksumAlgorithm> ChecksumOf(SegmentReader& reader) {
-  const OriginFinder::Each enough = [](const ArchivedOrigin&) {
+  const OnArchivedOrigin enough = [](const ArchivedOrigin&) {
     return Status(Code::kInterrupted, "enough");
   };
   OriginFinder finder(reader, kBinlogMagicSize, ChecksumAlgorithm::kCrc32, enough);
@@ -74,43 +90,31 @@ Result<ChecksumAlgorithm> ChecksumOf(SegmentReader& reader) {
   return finder.checksum();
 }
 
-class LastFinder {
- public:
-  explicit LastFinder(const GtidSet* among) : among_(among) {}
-
-  Status InSealed(SegmentReader& reader) {
-    const SegmentFooter& footer = reader.footer();
-    if (among_ != nullptr && !footer.gtids.Intersects(*among_)) return OkStatus();
-    if (footer.transactions == 0) return OkStatus();
-    TM_ASSIGN_OR_RETURN(const ChecksumAlgorithm checksum, ChecksumOf(reader));
-    uint64_t end = footer.raw_bytes;
-    for (size_t i = footer.frames.size(); i > 0 && !last_; --i) {
-      const FramePlace& frame = footer.frames[i - 1];
-      const uint64_t begin = std::max<uint64_t>(frame.raw_offset, kBinlogMagicSize);
-      OriginFinder finder(reader, begin, checksum, take_);
-      TM_RETURN_IF_ERROR(reader.ReadRaw(frame, begin, std::exchange(end, frame.raw_offset),
-                                        [&](Bytes piece) { return finder.Feed(piece); }));
-    }
-    return OkStatus();
+// Frame by frame from the last one backwards, as long as `more` says so between two.
+Status FromTheEnd(SegmentReader& reader, const OnArchivedOrigin& each,
+                  const std::function<bool()>& more) {
+  const SegmentFooter& footer = reader.footer();
+  if (footer.transactions == 0) return OkStatus();
+  TM_ASSIGN_OR_RETURN(const ChecksumAlgorithm checksum, ChecksumOf(reader));
+  uint64_t end = footer.raw_bytes;
+  for (size_t i = footer.frames.size(); i > 0 && more(); --i) {
+    const FramePlace& frame = footer.frames[i - 1];
+    const uint64_t begin = std::max<uint64_t>(frame.raw_offset, kBinlogMagicSize);
+    OriginFinder finder(reader, begin, checksum, each);
+    TM_RETURN_IF_ERROR(reader.ReadRaw(frame, begin, std::exchange(end, frame.raw_offset),
+                                      [&](Bytes piece) { return finder.Feed(piece); }));
   }
+  return OkStatus();
+}
 
-  Status InUnsealed(SegmentReader& reader) { return EachOrigin(reader, take_); }
-
-  std::optional<ArchivedOrigin> TakeLast() { return std::move(last_); }
-  bool found() const { return last_.has_value(); }
-
- private:
-  const GtidSet* const among_;
-  std::optional<ArchivedOrigin> last_;
-  const OriginFinder::Each take_ = [this](const ArchivedOrigin& one) {
-    if (among_ == nullptr || among_->Contains(one.origin.gtid)) last_ = one;
-    return OkStatus();
-  };
-};
+Result<std::unique_ptr<SegmentReader>> OpenSegmentOf(ArchiveDirectory& archive,
+                                                     const std::string& source, uint64_t number) {
+  return SegmentReader::Open(archive.files(), archive.SegmentPath(source, number));
+}
 
 }  // namespace
 
-Status EachOrigin(SegmentReader& reader, const std::function<Status(const ArchivedOrigin&)>& each) {
+Status EachOrigin(SegmentReader& reader, const OnArchivedOrigin& each) {
   OriginFinder finder(reader, kBinlogMagicSize, ChecksumAlgorithm::kCrc32, each);
   size_t magic_left = kBinlogMagicSize;
   const Status walked =
@@ -125,16 +129,44 @@ Status EachOrigin(SegmentReader& reader, const std::function<Status(const Archiv
 }
 
 Result<std::optional<ArchivedOrigin>> LastOrigin(ArchiveDirectory& archive,
-                                                 const std::string& source, const GtidSet* among) {
+                                                 const std::string& source) {
   TM_ASSIGN_OR_RETURN(std::vector<uint64_t> numbers, archive.Segments(source));
-  LastFinder finder(among);
-  for (; !numbers.empty() && !finder.found(); numbers.pop_back()) {
-    TM_ASSIGN_OR_RETURN(
-        auto reader,
-        SegmentReader::Open(archive.files(), archive.SegmentPath(source, numbers.back())));
-    TM_RETURN_IF_ERROR(reader->sealed() ? finder.InSealed(*reader) : finder.InUnsealed(*reader));
+  std::optional<ArchivedOrigin> last;
+  const auto take = [&last](const ArchivedOrigin& one) {
+    last = one;
+    return OkStatus();
+  };
+  for (; !numbers.empty() && !last; numbers.pop_back()) {
+    TM_ASSIGN_OR_RETURN(auto reader, OpenSegmentOf(archive, source, numbers.back()));
+    TM_RETURN_IF_ERROR(reader->sealed() ? FromTheEnd(*reader, take, [&] { return !last; })
+                                        : EachOrigin(*reader, take));
   }
-  return finder.TakeLast();
+  return last;
+}
+
+Status FindOrigins(ArchiveDirectory& archive, const std::string& source, GtidSet wanted,
+                   const std::function<bool()>& give_up, const OnArchivedOrigin& each) {
+  TM_ASSIGN_OR_RETURN(std::vector<uint64_t> numbers, archive.Segments(source));
+  const auto take = [&](const ArchivedOrigin& one) {
+    if (!wanted.Contains(one.origin.gtid)) return OkStatus();
+    GtidSet found;
+    found.Add(one.origin.gtid);
+    wanted.Subtract(found);
+    return each(one);
+  };
+  for (; !numbers.empty() && !wanted.empty(); numbers.pop_back()) {
+    if (give_up && give_up()) return Status(Code::kInterrupted, "interrupted");
+    const auto reader = OpenSegmentOf(archive, source, numbers.back());
+    if (!reader.ok()) continue;
+    if (!(*reader)->sealed()) {
+      (void)EachOrigin(**reader, take);
+      continue;
+    }
+    const GtidSet& gtids = (*reader)->footer().gtids;
+    const auto more = [&] { return gtids.Intersects(wanted); };
+    if (more()) (void)FromTheEnd(**reader, take, more);
+  }
+  return OkStatus();
 }
 
 }  // namespace tidemark

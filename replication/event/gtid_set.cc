@@ -187,6 +187,12 @@ GtidSet GtidSet::Minus(const GtidSet& other) const {
   return result;
 }
 
+GtidSet GtidSet::LastOnes() const {
+  GtidSet last;
+  for (const auto& [tsid, intervals] : map_) last.Add({tsid, intervals.back().last});
+  return last;
+}
+
 GtidSet GtidSet::Intersection(const GtidSet& other) const {
   GtidSet result;
   for (const auto& [tsid, intervals] : map_) {

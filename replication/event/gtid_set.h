@@ -52,6 +52,7 @@ class GtidSet {
   GtidSet Union(const GtidSet& other) const;
   GtidSet Minus(const GtidSet& other) const;
   GtidSet Intersection(const GtidSet& other) const;
+  GtidSet LastOnes() const;  // of each TSID the one of the highest number
   bool operator==(const GtidSet&) const = default;
 
  private:

@@ -10,7 +10,7 @@ std::optional<TransactionOrigin> OriginOf(Bytes event, ChecksumAlgorithm checksu
   GtidEvent begin;
   if (type != EventType::kGtid && type != EventType::kGtidTagged) return std::nullopt;
   if (!ParseGtidEvent(type, EventBody(event, checksum), &begin)) return std::nullopt;
-  return TransactionOrigin{begin.gtid, begin.original_commit_us, begin.transaction_length};
+  return TransactionOrigin{begin.gtid, begin.original_commit_us, begin.transaction_length, false};
 }
 
 }  // namespace tidemark

@@ -1,7 +1,8 @@
 // Which transaction it is that bears a GTID. A server that lost its last transactions, in a crash
 // or by being set back to an older state, gives their GTIDs to other ones as soon as it is written
 // to again. Copies of one transaction, in whatever server's binary log, agree on when it was
-// committed first; two transactions do not.
+// committed first; two transactions do not. But for empty ones: by an empty transaction of its GTID
+// an operator has a server pass over another one.
 //
 // Pure. Source of facts: MySQL 9.7 sql/binlog.cc (write_transaction), sql/log_event.cc
 // (Gtid_log_event).
@@ -17,17 +18,23 @@
 
 namespace tidemark {
 
+// No empty transaction is as long.
+inline constexpr uint64_t kEmptyTransactionBytesMax = 4096;
+
 struct TransactionOrigin {
   Gtid gtid;
   // Microseconds since the epoch, on the server that committed it first; 0: not known (from servers
   // before 8.0.1, and what a replica makes up itself).
   int64_t original_commit_us = 0;
   uint64_t bytes = 0;  // of the whole transaction, as this event was stored; 0: not said
+  bool empty = false;  // BEGIN, COMMIT and nothing between; not known from its Gtid event alone
 
-  // False if both are known, and are not one transaction.
+  bool MayBeEmpty() const { return bytes != 0 && bytes <= kEmptyTransactionBytesMax; }
+  // False if they are known to be two transactions, neither of them empty.
   bool MayBe(const TransactionOrigin& other) const {
-    return gtid == other.gtid && (original_commit_us == 0 || other.original_commit_us == 0 ||
-                                  original_commit_us == other.original_commit_us);
+    return gtid == other.gtid &&
+           (empty || other.empty || original_commit_us == 0 || other.original_commit_us == 0 ||
+            original_commit_us == other.original_commit_us);
   }
 };
 

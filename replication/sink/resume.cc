@@ -142,6 +142,10 @@ Result<Recovery> RecoverSource(ArchiveDirectory& archive, Clock& clock, const st
   TM_ASSIGN_OR_RETURN(RoomContents rooms, ReadRooms(archive, source, numbers));
   recovery.resume.missing = std::move(rooms.missing);
   TM_ASSIGN_OR_RETURN(recovery.resume.last, LastTransaction(archive, source));
+  // Likewise asked for by GTID alone.
+  if (recovery.resume.last && !forks.empty() &&
+      recovery.resume.last->segment <= forks.back().segment)
+    recovery.resume.last->source_file.clear();
   recovery.resume.commit_high_us = std::max(recovery.resume.commit_high_us, rooms.commit_high_us);
   return recovery;
 }

@@ -1,7 +1,7 @@
 #include "replication/sink/reused_gtids.h"
 
 #include <map>
-#include <optional>
+#include <set>
 #include <vector>
 
 #include "replication/archive/archived_origins.h"
@@ -9,62 +9,114 @@
 namespace tidemark {
 namespace {
 
-struct SharedInSegment {
-  std::map<Gtid, TransactionOrigin> origins;
-  GtidSet gtids;
-  std::optional<Gtid> first;  // in archive order
+GtidSet OfTsids(const GtidSet& set, const std::set<Tsid>& tsids) {
+  GtidSet some;
+  for (const auto& [tsid, intervals] : set.map())
+    if (tsids.contains(tsid))
+      for (const GnoInterval& interval : intervals) some.Add(tsid, interval);
+  return some;
+}
+
+class Search {
+ public:
+  Search(ArchiveDirectory& archive, const std::string& source, const GtidSet& executed,
+         const AskServer& ask, const std::function<bool()>& give_up)
+      : archive_(archive), source_(source), executed_(executed), ask_(ask), give_up_(give_up) {}
+
+  Result<GtidSet> Run() {
+    TM_ASSIGN_OR_RETURN(std::vector<uint64_t> numbers, archive_.Segments(source_));
+    TM_RETURN_IF_ERROR(CompareLast(numbers));
+    for (; !numbers.empty() && !open_.empty(); numbers.pop_back()) {
+      if (give_up_ && give_up_()) return Status(Code::kInterrupted, "interrupted");
+      TM_RETURN_IF_ERROR(CompareSegment(numbers.back()));
+    }
+    return std::move(reused_);
+  }
+
+ private:
+  using Origins = std::map<Gtid, TransactionOrigin>;
+
+  // Where the last one that both have is the same, nothing of that TSID was made anew.
+  Status CompareLast(const std::vector<uint64_t>& numbers) {
+    GtidSet archived;
+    for (const uint64_t number : numbers) {
+      const auto reader = Open(number);
+      // One that its archiver has just begun or thrown away, or is damaged: who shares it will say.
+      if (!reader.ok()) continue;
+      if ((*reader)->sealed()) {
+        archived.Add((*reader)->footer().gtids);
+        continue;
+      }
+      TM_RETURN_IF_ERROR(EachOrigin(**reader, [&](const ArchivedOrigin& one) {
+        archived.Add(one.origin.gtid);
+        return OkStatus();
+      }));
+    }
+    const GtidSet last = archived.Intersection(executed_).LastOnes();
+    Origins ours;
+    TM_RETURN_IF_ERROR(
+        FindOrigins(archive_, source_, last, give_up_, [&](const ArchivedOrigin& one) {
+          ours.emplace(one.origin.gtid, one.origin);
+          return OkStatus();
+        }));
+    return Ask(last, ours, [this](const Gtid& gtid, bool same) {
+      if (!same) open_.insert(gtid.tsid);
+    });
+  }
+
+  Status CompareSegment(uint64_t number) {
+    const auto reader = Open(number);
+    if (!reader.ok()) return OkStatus();
+    const GtidSet wanted = OfTsids(executed_, open_);
+    if ((*reader)->sealed() && !(*reader)->footer().gtids.Intersects(wanted)) return OkStatus();
+    Origins ours;
+    GtidSet shared;
+    TM_RETURN_IF_ERROR(EachOrigin(**reader, [&](const ArchivedOrigin& one) {
+      if (!wanted.Contains(one.origin.gtid)) return OkStatus();
+      shared.Add(one.origin.gtid);
+      ours.emplace(one.origin.gtid, one.origin);
+      return OkStatus();
+    }));
+    std::set<Tsid> anew, same_too;
+    TM_RETURN_IF_ERROR(Ask(shared, ours, [&](const Gtid& gtid, bool same) {
+      if (!same) reused_.Add(gtid);
+      (same ? same_too : anew).insert(gtid.tsid);
+    }));
+    // Where one is the same, or all are purged, so are those of lower numbers.
+    for (const auto& [tsid, intervals] : shared.map())
+      if (same_too.contains(tsid) || !anew.contains(tsid)) open_.erase(tsid);
+    return OkStatus();
+  }
+
+  Status Ask(const GtidSet& wanted, const Origins& ours,
+             const std::function<void(const Gtid&, bool same)>& each) {
+    if (wanted.empty()) return OkStatus();
+    return ask_(wanted, [&](const TransactionOrigin& theirs) {
+      const auto found = ours.find(theirs.gtid);
+      if (found != ours.end()) each(theirs.gtid, theirs.MayBe(found->second));
+      return OkStatus();
+    });
+  }
+
+  Result<std::unique_ptr<SegmentReader>> Open(uint64_t number) {
+    return SegmentReader::Open(archive_.files(), archive_.SegmentPath(source_, number));
+  }
+
+  ArchiveDirectory& archive_;
+  const std::string& source_;
+  const GtidSet& executed_;
+  const AskServer& ask_;
+  const std::function<bool()>& give_up_;
+  std::set<Tsid> open_;  // some of it was made anew, and it is not known yet from where on
+  GtidSet reused_;
 };
-
-Result<SharedInSegment> ReadSegment(SegmentReader& reader, const GtidSet& executed) {
-  SharedInSegment shared;
-  TM_RETURN_IF_ERROR(EachOrigin(reader, [&](const ArchivedOrigin& one) {
-    const Gtid& gtid = one.origin.gtid;
-    if (!executed.Contains(gtid)) return OkStatus();
-    if (!shared.first) shared.first = gtid;
-    shared.gtids.Add(gtid);
-    shared.origins.emplace(gtid, one.origin);
-    return OkStatus();
-  }));
-  return shared;
-}
-
-Result<bool> EndIsShared(ArchiveDirectory& archive, const std::string& source,
-                         const GtidSet& executed, const AskServer& ask) {
-  TM_ASSIGN_OR_RETURN(const auto last, LastOrigin(archive, source, &executed));
-  if (!last) return true;
-  bool shared = true;
-  GtidSet wanted;
-  wanted.Add(last->origin.gtid);
-  TM_RETURN_IF_ERROR(ask(wanted, [&](const TransactionOrigin& theirs) {
-    shared = theirs.MayBe(last->origin);
-    return OkStatus();
-  }));
-  return shared;
-}
 
 }  // namespace
 
 Result<GtidSet> ReusedGtids(ArchiveDirectory& archive, const std::string& source,
-                            const GtidSet& executed, const AskServer& ask) {
-  GtidSet reused;
-  TM_ASSIGN_OR_RETURN(const bool end_is_shared, EndIsShared(archive, source, executed, ask));
-  if (end_is_shared) return reused;
-  TM_ASSIGN_OR_RETURN(std::vector<uint64_t> numbers, archive.Segments(source));
-  for (; !numbers.empty(); numbers.pop_back()) {
-    TM_ASSIGN_OR_RETURN(
-        auto reader,
-        SegmentReader::Open(archive.files(), archive.SegmentPath(source, numbers.back())));
-    if (reader->sealed() && !reader->footer().gtids.Intersects(executed)) continue;
-    TM_ASSIGN_OR_RETURN(const SharedInSegment shared, ReadSegment(*reader, executed));
-    if (!shared.first) continue;
-    TM_RETURN_IF_ERROR(ask(shared.gtids, [&](const TransactionOrigin& theirs) {
-      const auto ours = shared.origins.find(theirs.gtid);
-      if (ours != shared.origins.end() && !theirs.MayBe(ours->second)) reused.Add(theirs.gtid);
-      return OkStatus();
-    }));
-    if (!reused.Contains(*shared.first)) break;
-  }
-  return reused;
+                            const GtidSet& executed, const AskServer& ask,
+                            const std::function<bool()>& give_up) {
+  return Search(archive, source, executed, ask, give_up).Run();
 }
 
 }  // namespace tidemark

@@ -13,11 +13,13 @@ namespace tidemark {
 // Gives what the server has of `wanted` (ReadOrigins).
 using AskServer = std::function<Status(const GtidSet& wanted, const OnOrigin& each)>;
 
-// Of `executed`, what the server has: the GTIDs that stand for other transactions there. Looks from
-// the archive's end backwards, segment by segment, until one begins with a transaction that both
-// have: what is in front of that they share. What the server does not give (it is purged) counts as
-// the same. Asks once where nothing was reused. Errors: of `ask`, and of segments that do not read.
+// Of `executed`, what the server has: the GTIDs that stand for other transactions there. Asks once
+// for the last ones that both have; where those are others, looks from the archive's end backwards,
+// one segment at a time, until one has a transaction that is the same: what a server kept has lower
+// numbers than what it made anew. What the server does not give (it is purged) counts as the same.
+// Segments that do not read are passed over. Errors: of `ask`; kInterrupted: `give_up` said so.
 Result<GtidSet> ReusedGtids(ArchiveDirectory& archive, const std::string& source,
-                            const GtidSet& executed, const AskServer& ask);
+                            const GtidSet& executed, const AskServer& ask,
+                            const std::function<bool()>& give_up = {});
 
 }  // namespace tidemark

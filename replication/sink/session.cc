@@ -132,7 +132,7 @@ Status Session::OnPreviousGtids(Bytes bytes, const ScannedEvent& event) {
 
 Status Session::OnFormatDescription(Bytes bytes, const ScannedEvent& event) {
   stream_file_created_ = event.header.timestamp;
-  if (Have(kBinlogMagicSize) &&
+  if (EndInStreamFile() == &resume_.place && Have(kBinlogMagicSize) &&
       resume_.file_created.value_or(stream_file_created_) != stream_file_created_)
     return Status(Code::kDivergence,
                   "the source's " + stream_file_ +
@@ -189,9 +189,10 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
     TM_RETURN_IF_ERROR(CompareLast(event, begin));
   if (in_last_) [[unlikely]] {
     in_last_ = event.finished == nullptr;
-    // An empty one was made to pass over ours (source_origins.h).
-    if (event.finished != nullptr && event.finished->kind != TransactionKind::kEmpty)
-      TM_RETURN_IF_ERROR(compared_);
+    if (event.finished != nullptr) {
+      theirs_.empty = event.finished->kind == TransactionKind::kEmpty;
+      TM_RETURN_IF_ERROR(ComparedWithOurs(source_name_, resume_.last->origin, theirs_));
+    }
     stream_position_ = end;
     head_.clear();
     return OkStatus();
@@ -222,11 +223,13 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
   if (event.finished != nullptr) {
     resume_.executed.Add(event.finished->gtid);
     resume_.commit_high_us = std::max(resume_.commit_high_us, event.finished->immediate_commit_us);
-    resume_.last = ArchivedOrigin{
-        {event.finished->gtid, event.finished->original_commit_us, event.finished->size()},
-        server_uuid_,
-        stream_file_,
-        transaction_begin_};
+    resume_.last =
+        ArchivedOrigin{{event.finished->gtid, event.finished->original_commit_us,
+                        event.finished->size(), event.finished->kind == TransactionKind::kEmpty},
+                       resume_.next_segment - 1,
+                       server_uuid_,
+                       stream_file_,
+                       transaction_begin_};
   }
   if (!in_transaction_) {
     resume_.place = {server_uuid_, stream_file_, end};
@@ -245,7 +248,7 @@ Status Session::CompareLast(const ScannedEvent& event, uint64_t begin) {
                                           " position " + std::to_string(begin) + ")");
   expects_last_ = false;
   in_last_ = true;
-  compared_ = ComparedWithOurs(source_name_, ours, *theirs);
+  theirs_ = *theirs;
   return OkStatus();
 }
 

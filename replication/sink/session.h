@@ -139,7 +139,7 @@ class Session {
   bool in_transaction_ = false;
   bool expects_last_ = false;
   bool in_last_ = false;            // inside the transaction that is passed over
-  Status compared_;                 // what comes of that at its end
+  TransactionOrigin theirs_;        // that transaction
   uint64_t transaction_begin_ = 0;  // of the one under way, in the source's file
   GtidSet unsent_;
 };

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <bitset>
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -139,7 +140,8 @@ class SourceArchiver {
   Result<SourceFacts> ConnectToSameHistory(DumpRequest* request, GapRecord* gap);
   Status CompareLast(const Uuid& server_uuid);
   OriginsRequest Origins() const;
-  bool AskForLastAgain(const SourceFacts& facts, DumpRequest* request) const;
+  bool CanBeginWithLast(const SourceFacts& facts, const DumpRequest& request) const;
+  void BeginWithLast(DumpRequest* request);
   bool WaitBeforeRetry(const Status& error);
   void SetState(ArchiverState state, Status error);
 
@@ -158,7 +160,8 @@ class SourceArchiver {
   std::optional<StreamScanner> scanner_;
   GtidSet unsent_;  // what a server has proved that it left out
   std::optional<Uuid> unsent_of_;
-  bool compare_by_gtid_ = false;  // our last transaction, before the next dump
+  bool compare_by_gtid_ = false;                // our last transaction, before the next dump
+  std::map<Gtid, TransactionOrigin> compared_;  // of each TSID the last one, as far as looked up
   bool distrust_tail_ = false;    // an fdatasync failed: what is not announced must not be believed
   int64_t segment_begun_us_ = 0;  // monotonic
 

@@ -17,8 +17,8 @@ namespace {
 // (sql/rpl_log_encryption.h).
 constexpr uint64_t kBinlogEncryptionBytes = 512;
 
-// A longer last transaction is not sent again each time a link breaks.
-constexpr uint64_t kComparedBytesMax = 16 << 20;
+// A longer last transaction is not sent whole each time a link breaks.
+constexpr uint64_t kSentAgainBytesMax = 16 << 20;
 
 }  // namespace
 
@@ -54,12 +54,14 @@ Status SourceArchiver::BeginLineage() {
 Result<GtidSet> SourceArchiver::SharedWithParent(const SourceFacts& facts) {
   OriginsRequest request = Origins();
   request.our_uuid = ArchiveDirectory::NewReplicaUuid();
-  TM_ASSIGN_OR_RETURN(const GtidSet reused,
-                      ReusedGtids(archive_, options_.continues, facts.gtid_executed,
-                                  [&](const GtidSet& wanted, const OnOrigin& each) {
-                                    request.wanted = wanted;
-                                    return ReadOrigins(*source_, facts.server_uuid, request, each);
-                                  }));
+  TM_ASSIGN_OR_RETURN(const GtidSet reused, ReusedGtids(
+                                                archive_, options_.continues, facts.gtid_executed,
+                                                [&](const GtidSet& wanted, const OnOrigin& each) {
+                                                  request.wanted = wanted;
+                                                  return ReadOrigins(*source_, facts.server_uuid,
+                                                                     request, each);
+                                                },
+                                                [this] { return stopping_.load(); }));
   if (!reused.empty())
     spdlog::warn("[{}] {} has other transactions than {} under these GTIDs: {}", options_.source,
                  facts.server, options_.continues, reused.ToString());
@@ -100,44 +102,50 @@ Status SourceArchiver::Connect(DumpRequest* request) {
   session_->OnConnected(facts.server_uuid, gap);
   request->exclude = Excluded(facts);
   meter_.OnConnected(facts.gtid_executed.Minus(request->exclude).Count());
-  if (AskForLastAgain(facts, request)) session_->ExpectLastAgain();
+  if (!compare_by_gtid_ && CanBeginWithLast(facts, *request)) BeginWithLast(request);
   return OkStatus();
 }
 
 // Connects, and finds out whether the source's history is the archive's and where the dump is to
-// begin. One that has to find the place by GTID may send what is new before what we have: it is
-// asked for our last transaction first, by a dump of its own, which takes a connection. So is one
-// in whose file we have met what no event is.
+// begin. Our last transaction is compared by the dump itself if that can begin with it. Otherwise
+// (it is in another file, or the source has to find the place by GTID, and may send what is new
+// before what we have; or we have met what no event is) by one of its own beforehand, which takes a
+// connection.
 Result<SourceFacts> SourceArchiver::ConnectToSameHistory(DumpRequest* request, GapRecord* gap) {
-  std::optional<Uuid> compared;
-  for (;;) {
-    TM_ASSIGN_OR_RETURN(SourceFacts facts, source_->Connect());
-    TM_ASSIGN_OR_RETURN(*gap, CheckHistory(facts));
-    TM_RETURN_IF_ERROR(CheckPlace(facts, request));
-    if (compared && *compared != facts.server_uuid)
-      return Status(Code::kSourceUnavailable,
-                    "another server than a moment ago answers" +
-                        (facts.server.empty() ? "" : " at " + facts.server));
-    const bool by_gtid = request->file.empty() || compare_by_gtid_;
-    if (compared || !by_gtid || !session_->resume().last) return facts;
-    TM_RETURN_IF_ERROR(CompareLast(facts.server_uuid));
-    compared = facts.server_uuid;
-  }
+  TM_ASSIGN_OR_RETURN(SourceFacts facts, source_->Connect());
+  TM_ASSIGN_OR_RETURN(*gap, CheckHistory(facts));
+  TM_RETURN_IF_ERROR(CheckPlace(facts, request));
+  const bool by_dump = !compare_by_gtid_ && CanBeginWithLast(facts, *request);
+  if (by_dump || !session_->resume().last) return facts;
+  TM_RETURN_IF_ERROR(CompareLast(facts.server_uuid));
+  TM_ASSIGN_OR_RETURN(SourceFacts again, source_->Connect());
+  if (again.server_uuid != facts.server_uuid)
+    return Status(Code::kSourceUnavailable,
+                  "another server than a moment ago answers" +
+                      (again.server.empty() ? "" : " at " + again.server));
+  TM_ASSIGN_OR_RETURN(*gap, CheckHistory(again));
+  // Where to begin stays as it was found: a source is not asked for its binary logs each time.
+  again.binlogs = std::move(facts.binlogs);
+  again.binlogs_visible = facts.binlogs_visible;
+  return again;
 }
 
-// The one archived last, and the last ones by number that the server made itself: what it makes
-// anew after a loss has the numbers behind those that it kept.
+// With the last one in archive order, the last ones by number of all servers: what a server makes
+// anew after a loss has the numbers behind those that it kept, wherever it came to stand.
 Status SourceArchiver::CompareLast(const Uuid& server_uuid) {
   const ResumePoint& resume = session_->resume();
-  std::map<Gtid, TransactionOrigin> ours = {{resume.last->origin.gtid, resume.last->origin}};
-  const GtidSet archived = resume.executed.Minus(resume.missing);
-  for (const auto& [tsid, intervals] : archived.map()) {
-    if (tsid.uuid != server_uuid) continue;
-    GtidSet one;
-    one.Add({tsid, intervals.back().last});
-    TM_ASSIGN_OR_RETURN(const auto found, LastOrigin(archive_, options_.source, &one));
-    if (found) ours.emplace(found->origin.gtid, found->origin);
-  }
+  const GtidSet last_ones = resume.executed.Minus(resume.missing).LastOnes();
+  std::erase_if(compared_, [&](const auto& one) { return !last_ones.Contains(one.first); });
+  GtidSet known;
+  for (const auto& [gtid, origin] : compared_) known.Add(gtid);
+  TM_RETURN_IF_ERROR(FindOrigins(
+      archive_, options_.source, last_ones.Minus(known), [this] { return stopping_.load(); },
+      [this](const ArchivedOrigin& one) {
+        compared_[one.origin.gtid] = one.origin;
+        return OkStatus();
+      }));
+  std::map<Gtid, TransactionOrigin> ours = compared_;
+  ours[resume.last->origin.gtid] = resume.last->origin;
   OriginsRequest request = Origins();
   for (const auto& [gtid, origin] : ours) request.wanted.Add(gtid);
   return ReadOrigins(*source_, server_uuid, request, [&](const TransactionOrigin& theirs) {
@@ -153,29 +161,32 @@ OriginsRequest SourceArchiver::Origins() const {
   return request;
 }
 
-// In a file of which we have something, the dump begins with the last transaction that we have, if
-// nothing comes with it that we would not pass over.
-bool SourceArchiver::AskForLastAgain(const SourceFacts& facts, DumpRequest* request) const {
+// From where it would begin, or a little in front of that, our last transaction is the only one
+// that comes once more.
+bool SourceArchiver::CanBeginWithLast(const SourceFacts& facts, const DumpRequest& request) const {
   const ResumePoint& resume = session_->resume();
-  if (request->file.empty() || !resume.last || resume.last->server_uuid != facts.server_uuid ||
-      resume.last->origin.bytes > kComparedBytesMax ||
-      facts.gtid_purged.Contains(resume.last->origin.gtid))
+  if (!resume.last) return false;
+  const ArchivedOrigin& last = *resume.last;
+  if (request.file.empty() || last.server_uuid != facts.server_uuid ||
+      last.origin.bytes > kSentAgainBytesMax || facts.gtid_purged.Contains(last.origin.gtid))
     return false;
-  const auto listed = [&](const SourceBinlog& binlog) {
-    return binlog.name == resume.last->source_file;
-  };
-  // Where nothing of the file is archived yet, from the one before it.
-  const bool in_file_before = resume.place.position == 0 &&
-                              resume.last->source_file == resume.finished.file &&
-                              resume.finished.server_uuid == facts.server_uuid &&
-                              std::any_of(facts.binlogs.begin(), facts.binlogs.end(), listed);
-  if (resume.last->source_file != request->file && !in_file_before) return false;
-  request->file = resume.last->source_file;
-  request->position = resume.last->source_begin;
-  GtidSet last;
-  last.Add(resume.last->origin.gtid);
-  request->exclude.Subtract(last);
-  return true;
+  if (last.source_file == request.file) return true;
+  // Where nothing of the file is archived yet, in the one before it.
+  const bool there = !facts.binlogs_visible ||
+                     std::any_of(facts.binlogs.begin(), facts.binlogs.end(),
+                                 [&](const auto& one) { return one.name == last.source_file; });
+  return there && resume.place.position == 0 && last.source_file == resume.finished.file &&
+         resume.finished.server_uuid == facts.server_uuid;
+}
+
+void SourceArchiver::BeginWithLast(DumpRequest* request) {
+  const ArchivedOrigin& last = *session_->resume().last;
+  request->file = last.source_file;
+  request->position = last.source_begin;
+  GtidSet one;
+  one.Add(last.origin.gtid);
+  request->exclude.Subtract(one);
+  session_->ExpectLastAgain();
 }
 
 // All that we have, or know to be missing. A source refuses a replica that claims transactions of

@@ -1,15 +1,15 @@
 #include "replication/source/source_origins.h"
 
+#include <utility>
+
 #include "replication/event/stream_scanner.h"
 
 namespace tidemark {
 namespace {
 
-constexpr uint64_t kEmptyBytesMax = 4096;  // no empty transaction is as long
-
 Status ReadDump(EventSource& source, const GtidSet& wanted, const OnOrigin& each) {
   StreamScanner scanner({.count_rows = false, .checksum_from_start = true});
-  std::optional<TransactionOrigin> begun;  // that may be empty
+  std::optional<TransactionOrigin> begun;
   for (uint64_t left = wanted.Count(); left > 0;) {
     const Result<Bytes> bytes = source.Next();
     if (!bytes.ok() && bytes.error().code() == Code::kEndOfData) return OkStatus();
@@ -20,11 +20,9 @@ Status ReadDump(EventSource& source, const GtidSet& wanted, const OnOrigin& each
       begun = OriginOf(event.head, event.checksum);
       if (begun && !wanted.Contains(begun->gtid)) begun.reset();
     }
-    const bool may_be_empty = begun && begun->bytes <= kEmptyBytesMax;
-    if (!begun || (may_be_empty && event.finished == nullptr)) continue;
-    if (!may_be_empty || event.finished->kind != TransactionKind::kEmpty)
-      TM_RETURN_IF_ERROR(each(*begun));
-    begun.reset();
+    if (!begun || (begun->MayBeEmpty() && event.finished == nullptr)) continue;
+    begun->empty = begun->MayBeEmpty() && event.finished->kind == TransactionKind::kEmpty;
+    TM_RETURN_IF_ERROR(each(*std::exchange(begun, std::nullopt)));
     --left;
   }
   return OkStatus();

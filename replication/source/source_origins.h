@@ -20,8 +20,7 @@ struct OriginsRequest {
 using OnOrigin = std::function<Status(const TransactionOrigin&)>;
 
 // Connects, and gives those of `wanted` that are in the source's binary log, in its order: none of
-// what it does not have or has purged, and no empty ones: by such a one an operator has a server
-// pass over the transaction whose GTID it bears. Ends disconnected. Errors as EventSource's;
+// what it does not have or has purged. Ends disconnected. Errors as EventSource's;
 // kSourceUnavailable if it is not `server_uuid`.
 Status ReadOrigins(EventSource& source, const Uuid& server_uuid, const OriginsRequest& request,
                    const OnOrigin& each);

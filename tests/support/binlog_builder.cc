@@ -107,6 +107,7 @@ void BinlogBuilder::Stop() {
 void BinlogBuilder::AddBody(const TransactionSpec& transaction) {
   if (!transaction.ddl.empty()) return AddQuery(transaction, transaction.ddl);
   AddQuery(transaction, transaction.xa ? "XA START X'78',X'',1" : "BEGIN");
+  if (transaction.empty) return AddQuery(transaction, "COMMIT");
   AddTableMap(transaction);
   for (uint32_t i = 0; i < transaction.events; ++i) AddRows(transaction);
   if (!transaction.xa) {

@@ -30,6 +30,7 @@ struct TransactionSpec {
   uint32_t row_bytes = 16;  // of the blob in each row image
   uint32_t events = 1;
   std::string_view ddl = {};  // not empty: the statement, and nothing of the above but schema
+  bool empty = false;         // BEGIN, COMMIT and nothing between
   bool xa = false;            // XA START … XA END, XA_prepare instead of BEGIN and XID
   bool compressed = false;    // what follows the GTID as one Transaction_payload
 };

@@ -377,5 +377,13 @@ TEST(GtidSetPropertyTest, ChangedBytesAreRefusedOrGiveAValidSet) {
   EXPECT_GT(accepted, 0U);
 }
 
+TEST(GtidSetTest, LastOnesAreTheHighestOfEachTsid) {
+  const std::string a = "aaaaaaaa-0000-0000-0000-000000000000";
+  const std::string b = "bbbbbbbb-0000-0000-0000-000000000000";
+  const GtidSet set = *GtidSet::Parse(a + ":1-5:8-9:tag:3," + b + ":7");
+  EXPECT_EQ(set.LastOnes(), *GtidSet::Parse(a + ":9:tag:3," + b + ":7"));
+  EXPECT_EQ(GtidSet().LastOnes(), GtidSet());
+}
+
 }  // namespace
 }  // namespace tidemark

@@ -89,6 +89,80 @@ TEST_F(ArchiverHistoryTest, ReplicaThatHasTheSameTransactionsIsNone) {
   EXPECT_EQ(ReadArchive(files_).back().footer.gtids, BuilderSet(9, 12)) << "none of it twice";
 }
 
+// The one archived last is the same on both, and comes from another server.
+TEST_F(ArchiverHistoryTest, WhatWasMadeAnewInFrontOfTheLastOneIsADivergence) {
+  const Gtid others{{*Uuid::Parse("cccccccc-0000-0000-0000-000000000003"), ""}, 1};
+  ModelServer replica(*Uuid::Parse("bbbbbbbb-0000-0000-0000-000000000002"));
+  replica.Commit(5);
+  replica.clock_us += 1'000'000;
+  replica.Commit(3);
+  replica.clock_us -= 1'000'000;
+  server_.Commit(8);
+  for (ModelServer* server : {&server_, &replica}) (void)server->Commit({.gtid = others});
+  ASSERT_TRUE(Life(files_, listener_, server_).Once().ok());
+  server_ = std::move(replica);
+  ExpectRefused("another transaction " + BuilderGtid(8).ToString());
+}
+
+// By such a one an operator has a server pass over a transaction, or takes an errant one for had.
+TEST_F(ArchiverHistoryTest, EmptyTransactionOnEitherSideIsNone) {
+  for (const bool ours : {true, false}) {
+    SCOPED_TRACE(ours);
+    server_ = ModelServer();
+    server_.Commit(7);
+    (void)server_.Commit({.empty = ours});
+    ModelServer replica(*Uuid::Parse("bbbbbbbb-0000-0000-0000-000000000002"));
+    replica.Commit(7);
+    replica.clock_us += 1'000'000;
+    (void)replica.Commit({.empty = !ours});
+    replica.Commit(2);
+    testing::FaultyFiles files;
+    testing::CheckingListener listener(files);
+    ASSERT_TRUE(Life(files, listener, server_).Once().ok());
+    server_ = std::move(replica);
+    const Status archived = Life(files, listener, server_).Once();
+    EXPECT_TRUE(archived.ok()) << archived.message();
+  }
+}
+
+// Its last file, which has no transactions, is as long as ours.
+TEST_F(ArchiverHistoryTest, ServerSetBackTwoFilesAgoIsADivergence) {
+  server_.Commit(5);
+  ModelServer before = server_;
+  for (ModelServer* server : {&server_, &before}) {
+    server->Commit(3);
+    server->Rotate();
+    server->Rotate();
+    before.clock_us += 1'000'000;
+  }
+  ASSERT_TRUE(Life(files_, listener_, server_).Once().ok());
+  server_ = std::move(before);
+  server_.Commit(4);
+  ExpectRefused("another transaction " + BuilderGtid(8).ToString());
+}
+
+// A source is not asked for its list of binary logs while commits wait: what the first connection
+// has found out must hold for the dump, too.
+TEST_F(ArchiverHistoryTest, PlaceThatIsGoneIsGoneForTheSecondConnectionToo) {
+  server_.Commit(8);
+  ASSERT_TRUE(Life(files_, listener_, server_).Once().ok());
+  server_.Rotate();
+  server_.Commit(1);
+  server_.PurgeFirstFile();
+  Life life(files_, listener_, server_);
+  int connections = 0;
+  life.source().on_facts = [&connections](SourceFacts* facts) {
+    if (connections++ == 0) return;
+    facts->commits_wait = true;
+    facts->binlogs_visible = false;
+    facts->binlogs.clear();
+  };
+  ASSERT_TRUE(life.Once().ok());
+  EXPECT_GT(connections, 1);
+  EXPECT_EQ(life.source().requests().back().file, "");
+  EXPECT_EQ(Archived(), BuilderSet(1, 9));
+}
+
 // Nothing tells then (GUARANTEES.md says so), and a long absence must not end in a refusal.
 TEST_F(ArchiverHistoryTest, WhatIsPurgedIsNotCompared) {
   server_.Commit(8);

@@ -576,10 +576,12 @@ class LineageArchiverTest : public LineageTest {
     return set;
   }
   int64_t CommitTimeOf(int64_t number) {
-    GtidSet one;
-    one.Add(BuilderGtid(number));
-    const auto found = LastOrigin(archive_, kChild, &one);
-    return found.ok() && *found ? (*found)->origin.original_commit_us : 0;
+    int64_t commit_us = 0;
+    EXPECT_TRUE(FindOrigins(archive_, kChild, SetOf({number}), {}, [&](const ArchivedOrigin& one) {
+                  commit_us = one.origin.original_commit_us;
+                  return OkStatus();
+                }).ok());
+    return commit_us;
   }
   static Uuid Other() { return *Uuid::Parse("bbbbbbbb-0000-0000-0000-000000000002"); }
 
@@ -699,6 +701,27 @@ TEST_F(LineageArchiverTest, ForkIsFoundHoweverMuchWasMadeAnew) {
   ASSERT_TRUE(archived.ok()) << archived.message();
   EXPECT_EQ(archive_.ForksOf(kChild).back().set, BuilderSet(1, 7));
   EXPECT_EQ(Archived(), BuilderSet(1, 47));
+  EXPECT_EQ(CommitTimeOf(8), next_->clock_us + 8);
+}
+
+// Of two servers that replicate from each other: the other's last one is in both histories, behind
+// what was made anew.
+TEST_F(LineageArchiverTest, ForkIsFoundInFrontOfAnothersTransactionsToo) {
+  const Gtid others{{Other(), ""}, 1};
+  server_.Commit(7);
+  next_ = server_;
+  server_.Commit(3);
+  next_->NextFile();
+  next_->clock_us += 5'000'000;
+  next_->Commit(4);
+  next_->clock_us -= 5'000'000;
+  for (ModelServer* server : {&server_, &*next_}) (void)server->Commit({.gtid = others});
+  ArchiveParent();
+  next_->clock_us += 5'000'000;
+  const Status archived = Once();
+  ASSERT_TRUE(archived.ok()) << archived.message();
+  EXPECT_EQ(archive_.ForksOf(kChild).back().set, BuilderSet(1, 7));
+  EXPECT_EQ(Archived(), next_->executed);
   EXPECT_EQ(CommitTimeOf(8), next_->clock_us + 8);
 }
 

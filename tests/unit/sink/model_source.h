@@ -75,8 +75,8 @@ class ModelServer {
     NextFile();
   }
   Gtid Commit(TransactionSpec spec = {}) {
-    spec.gtid = BuilderGtid(++last_number);
-    spec.commit_us = clock_us + last_number;
+    if (spec.gtid.gno == 0) spec.gtid = BuilderGtid(++last_number);
+    spec.commit_us = clock_us + spec.gtid.gno;
     File& file = files.back();
     const uint64_t begin = file.bytes.size();
     builder_.Add(spec);
@@ -176,8 +176,10 @@ class ModelSource : public EventSource {
     std::lock_guard lock(mutex_);
     dumping_ = false;
     if (interrupted_) return Status(Code::kInterrupted, "interrupted");
-    if (connect_error_.ok()) return server_.Facts();
-    return connect_error_;
+    if (!connect_error_.ok()) return connect_error_;
+    SourceFacts facts = server_.Facts();
+    if (on_facts) on_facts(&facts);
+    return facts;
   }
   Status StartDump(const DumpRequest& request) override {
     std::lock_guard lock(mutex_);
@@ -273,6 +275,7 @@ class ModelSource : public EventSource {
   }
   std::function<void(const std::string& file, uint64_t position)> on_ack;  // set before the start
   std::function<bool()> commits_wait;                                      // set before the start
+  std::function<void(SourceFacts*)> on_facts;                              // set before the start
   std::vector<std::pair<std::string, uint64_t>> acks() {
     std::lock_guard lock(mutex_);
     return acks_;
