@@ -38,7 +38,7 @@ Status HoleFill::TakeFile(FileSystem& files, const SurveyedFile& file,
   while (input->position() < file.whole_bytes) {
     const uint64_t begin = input->position();
     TM_ASSIGN_OR_RETURN(const Bytes event, input->Next());
-    TM_RETURN_IF_ERROR(OnEvent(file, event, begin).WithContext(file.path));
+    TM_RETURN_IF_ERROR(OnEvent(event, begin).WithContext(file.path));
     if (progress && !progress(begin))
       return Status(Code::kInterrupted, "interrupted while importing " + file.path);
   }
@@ -68,14 +68,14 @@ Status HoleFill::Enter(const SurveyedFile& file) {
   scanner_.emplace(ScannerOptions{});
   taking_ = false;
   behind_.reset();
-  return JumpTo(file, kBinlogMagicSize);
+  return AnnounceFile(file);
 }
 
 // As a source says where it goes on.
-Status HoleFill::JumpTo(const SurveyedFile& file, uint64_t position) {
-  given_to_ = position;
+Status HoleFill::AnnounceFile(const SurveyedFile& file) {
+  given_to_ = kBinlogMagicSize;
   const std::string rotate =
-      EncodeRotate({position, file.name}, EventStamp{0, file.server_id, 0, kEventFlagArtificial},
+      EncodeRotate({kBinlogMagicSize, file.name}, EventStamp{0, file.server_id, 0, kEventFlagArtificial},
                    scanner_->checksum());
   StreamScanner scanner(ScannerOptions{.checksum = scanner_->checksum(), .checksum_known = true});
   ScannedEvent event;
@@ -100,7 +100,7 @@ bool HoleFill::IsTaken(const ScannedEvent& event) {
   return taking_;
 }
 
-Status HoleFill::OnEvent(const SurveyedFile& file, Bytes bytes, uint64_t begin) {
+Status HoleFill::OnEvent(Bytes bytes, uint64_t begin) {
   ScannedEvent event;
   TM_RETURN_IF_ERROR(scanner_->FeedEvent(bytes, &event));
   const uint64_t end = begin + bytes.size();
@@ -130,7 +130,7 @@ Status HoleFill::OnEvent(const SurveyedFile& file, Bytes bytes, uint64_t begin) 
   }
   TM_RETURN_IF_ERROR(CheckOrder(event));
   // How far was passed over log_pos says, but it has 32 bits only.
-  if (begin - given_to_ > kJumpMax) TM_RETURN_IF_ERROR(JumpTo(file, begin));
+  if (begin - given_to_ > kJumpMax) session_.SkipTo(begin);
   archived_to_ = given_to_ = end;
   return Archive(bytes, event);
 }

@@ -41,8 +41,8 @@ class HoleFill {
 
  private:
   Status Enter(const SurveyedFile& file);
-  Status JumpTo(const SurveyedFile& file, uint64_t position);
-  Status OnEvent(const SurveyedFile& file, Bytes bytes, uint64_t begin);
+  Status AnnounceFile(const SurveyedFile& file);
+  Status OnEvent(Bytes bytes, uint64_t begin);
   Status Archive(Bytes bytes, ScannedEvent event);
   bool IsTaken(const ScannedEvent& event);
   Status CheckOrder(const ScannedEvent& event) const;

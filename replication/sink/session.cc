@@ -51,6 +51,12 @@ void Session::OnConnected(const Uuid& server_uuid, const GapRecord& gap) {
   resume_.missing.Add(gap.missing);
 }
 
+void Session::SkipTo(uint64_t position) {
+  TM_CHECK(!in_transaction_ && position >= stream_position_);
+  stream_position_ = position;
+  head_.clear();
+}
+
 void Session::OnDisconnected() {
   TM_CHECK(!in_transaction_);
   stream_file_.clear();

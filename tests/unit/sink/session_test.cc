@@ -18,6 +18,7 @@ using testing::PerformedSegment;
 using testing::SessionTest;
 using ::testing::SizeIs;
 using testing::SplitEvents;
+using testing::WithLogPos;
 
 TEST_F(SessionTest, FirstFileBecomesANativeSegmentByteForByte) {
   server_.Commit(3);
@@ -300,6 +301,27 @@ TEST_F(SessionTest, RotateLostByACrashOfOursIsArchivedAfterwards) {
   EXPECT_EQ(segments_[0].own(), server_.files[0].bytes.substr(end));
   EXPECT_EQ(segments_[0].sealed, SealReason::kRotation);
   EXPECT_EQ(segments_[1].raw, server_.files[1].bytes);
+}
+
+// As of a file of which `pitr import` takes only what stands far behind.
+TEST_F(SessionTest, MoreMayBeLeftOutThanLogPosCanTell) {
+  server_.Commit(1);
+  Start();
+  Connect();
+  FeedAll();
+  const uint64_t far = uint64_t{11} << 30;
+  server_.Commit(1);
+  std::vector<std::string> packets = server_.Dump(From(0, server_.files[0].transactions[1].begin));
+  packets.erase(packets.begin(), packets.begin() + 2);  // Rotate and format description
+  session_->SkipTo(far);
+  uint64_t at = far;
+  for (std::string& packet : packets) {
+    at += packet.size();
+    ASSERT_TRUE(Feed(WithLogPos(packet, static_cast<uint32_t>(at))).ok());
+  }
+  EXPECT_EQ(session_->resume().place.position, at);
+  ASSERT_EQ(segments_.size(), 2u);
+  EXPECT_EQ(segments_[1].header.source_start, far);
 }
 
 }  // namespace
