@@ -75,8 +75,8 @@ Status HoleFill::Enter(const SurveyedFile& file) {
 Status HoleFill::AnnounceFile(const SurveyedFile& file) {
   given_to_ = kBinlogMagicSize;
   const std::string rotate =
-      EncodeRotate({kBinlogMagicSize, file.name}, EventStamp{0, file.server_id, 0, kEventFlagArtificial},
-                   scanner_->checksum());
+      EncodeRotate({kBinlogMagicSize, file.name},
+                   EventStamp{0, file.server_id, 0, kEventFlagArtificial}, scanner_->checksum());
   StreamScanner scanner(ScannerOptions{.checksum = scanner_->checksum(), .checksum_known = true});
   ScannedEvent event;
   TM_RETURN_IF_ERROR(scanner.FeedEvent(AsBytes(rotate), &event));
