@@ -39,6 +39,10 @@ inline std::unique_ptr<MySqlServer> StartPrimary(std::vector<std::string> extra_
   return std::move(*server);
 }
 
+inline std::string HostOf(const MySqlServer& server) {
+  return "127.0.0.1:" + std::to_string(server.port());
+}
+
 inline GtidSet ExecutedOn(MySqlServer& server) {
   auto text = server.QueryValue("SELECT @@GLOBAL.gtid_executed");
   EXPECT_TRUE(text.ok()) << text.error().message();

@@ -17,16 +17,13 @@ namespace {
 using testing::Daemon;
 using testing::ExecutedOn;
 using ::testing::HasSubstr;
+using testing::HostOf;
 using testing::kPatienceMs;
 using testing::Load;
 using testing::MySqlServer;
 using testing::ReadWholeFile;
 using testing::StartPrimary;
 using testing::WaitUntil;
-
-std::string HostOf(const MySqlServer& server) {
-  return "127.0.0.1:" + std::to_string(server.port());
-}
 
 // By name: what SHOW REPLICA STATUS says of the one channel.
 std::string ReplicaStatus(MySqlServer& server, const std::string& column) {

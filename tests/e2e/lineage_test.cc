@@ -7,7 +7,7 @@
 
 #include "index/index.h"
 #include "tests/e2e/archived_primary.h"
-#include "tests/e2e/daemon_fixture.h"
+#include "tests/e2e/two_servers.h"
 
 namespace tidemark {
 namespace {
@@ -21,48 +21,21 @@ using testing::MySqlServer;
 using testing::ProgramResult;
 using testing::ReadWholeFile;
 using testing::RunProgram;
+using testing::Sql;
 using testing::StartPrimary;
 using testing::WaitUntil;
 
-std::string HostOf(const MySqlServer& server) {
-  return "127.0.0.1:" + std::to_string(server.port());
-}
-
-void Sql(MySqlServer& server, const std::string& sql) {
-  const Status done = server.Execute(sql);
-  ASSERT_TRUE(done.ok()) << sql << ": " << done.message();
-}
-
-class LineageTest : public ::testing::Test {
+class LineageTest : public testing::TwoServersTest {
  protected:
   void SetUp() override {
-    for (auto* server : {&a_, &b_}) {
-      *server = StartPrimary();
-      ASSERT_TRUE(*server);
-    }
+    ASSERT_NO_FATAL_FAILURE(TwoServersTest::SetUp());
     Sql(a(), "CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, v VARCHAR(100))");
-    Sql(b(),
-        "SET GLOBAL super_read_only = ON; CHANGE REPLICATION SOURCE TO "
-        "SOURCE_HOST = '127.0.0.1', SOURCE_PORT = " +
-            std::to_string(a().port()) +
-            ", SOURCE_USER = 'root', GET_SOURCE_PUBLIC_KEY = 1, SOURCE_AUTO_POSITION = 1; "
-            "START REPLICA");
+    Follow();
     daemon_.Configure("[rpc]\nlisten = [\"" + address() + "\"]\n");
     daemon_.Configure(Source("main", 4200001, ""));
   }
 
-  MySqlServer& a() { return *a_; }
-  MySqlServer& b() { return *b_; }
   std::string address() const { return "unix:" + directory_.Path("rpc.sock"); }
-  std::string Source(const std::string& name, int server_id, const std::string& settings) {
-    return "[[source]]\nname = \"" + name +
-           "\"\nuser = \"root\"\nserver_id = " + std::to_string(server_id) + "\nhosts = [\"" +
-           HostOf(a()) + "\", \"" + HostOf(b()) +
-           "\"]\nconnect_timeout_s = 5\nheartbeat_ms = 200\nretry_ms_min = 10\n"
-           "retry_ms_max = 500\n" +
-           settings;
-  }
-
   // The base, from before all that follows.
   void Dump() {
     testing::ProgramOptions to_file;
@@ -80,16 +53,15 @@ class LineageTest : public ::testing::Test {
         "INSERT INTO d.t VALUES (1, 'kept'); FLUSH BINARY LOGS; INSERT INTO d.t VALUES (2, 'kept');"
         "FLUSH BINARY LOGS; INSERT INTO d.t VALUES (3, 'kept')");
     kept_ = ExecutedOn(a());
-    ASSERT_TRUE(WaitUntil([&] { return kept_.IsSubsetOf(ExecutedOn(b())); }, kPatienceMs));
+    ASSERT_TRUE(CaughtUp());
     Sql(b(), "STOP REPLICA IO_THREAD");
     Sql(a(), "INSERT INTO d.t VALUES (4, 'lost'); UPDATE d.t SET v = 'lost' WHERE id = 3");
     lost_ = ExecutedOn(a()).Minus(kept_);
     ASSERT_EQ(lost_.Count(), 2u);
     ASSERT_TRUE(daemon_.WaitFor(ExecutedOn(a()))) << daemon_.LogTail();
     a().Kill9();
-    Sql(b(),
-        "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL super_read_only = OFF; "
-        "SET GLOBAL read_only = OFF; INSERT INTO d.t VALUES (4, 'new')");
+    Promote();
+    Sql(b(), "INSERT INTO d.t VALUES (4, 'new')");
     ASSERT_TRUE(daemon_.WaitForError("divergence")) << daemon_.LogTail();
   }
   void Reload(const std::string& outcome) {
@@ -161,7 +133,6 @@ class LineageTest : public ::testing::Test {
 
   testing::TempDir directory_{"tidemark-lineage"};
   const std::string dump_ = directory_.Path("base.sql");
-  std::unique_ptr<MySqlServer> a_, b_;
   Daemon daemon_;
   GtidSet kept_, lost_;
 };

@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "tests/e2e/daemon_fixture.h"
+#include "tests/e2e/two_servers.h"
 
 namespace tidemark {
 namespace {
@@ -17,40 +17,17 @@ using ::testing::HasSubstr;
 using testing::kPatienceMs;
 using testing::MySqlServer;
 using testing::ReadWholeFile;
-using testing::StartPrimary;
+using testing::Sql;
 using testing::WaitUntil;
 
-std::string HostOf(const MySqlServer& server) {
-  return "127.0.0.1:" + std::to_string(server.port());
-}
-
-void Sql(MySqlServer& server, const std::string& sql) {
-  const Status done = server.Execute(sql);
-  ASSERT_TRUE(done.ok()) << sql << ": " << done.message();
-}
-
-class SetBackTest : public ::testing::Test {
+class SetBackTest : public testing::TwoServersTest {
  protected:
   void SetUp() override {
-    for (auto* server : {&a_, &b_}) {
-      *server = StartPrimary();
-      ASSERT_TRUE(*server);
-    }
-    Sql(b(), "SET GLOBAL super_read_only = ON");
+    ASSERT_NO_FATAL_FAILURE(TwoServersTest::SetUp());
     Sql(a(), "CREATE DATABASE d; CREATE TABLE d.t (id INT AUTO_INCREMENT PRIMARY KEY, v TEXT)");
     daemon_.Configure(Source("main", 4200001, ""));
   }
 
-  MySqlServer& a() { return *a_; }
-  MySqlServer& b() { return *b_; }
-  std::string Source(const std::string& name, int server_id, const std::string& settings) {
-    return "[[source]]\nname = \"" + name +
-           "\"\nuser = \"root\"\nserver_id = " + std::to_string(server_id) + "\nhosts = [\"" +
-           HostOf(a()) + "\", \"" + HostOf(b()) +
-           "\"]\nconnect_timeout_s = 5\nheartbeat_ms = 200\nretry_ms_min = 10\n"
-           "retry_ms_max = 500\n" +
-           settings;
-  }
   void Insert(const std::string& value, int count) {
     for (int i = 0; i < count; ++i)
       Sql(a(), "INSERT INTO d.t (v) VALUES ('" + value + std::to_string(i) + "')");
@@ -71,20 +48,6 @@ class SetBackTest : public ::testing::Test {
     std::filesystem::remove_all(a().data_directory());
     std::filesystem::rename(copy, a().data_directory());
     ASSERT_TRUE(a().Restart().ok());
-  }
-  void Follow() {
-    Sql(b(), "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = " +
-                 std::to_string(a().port()) +
-                 ", SOURCE_USER = 'root', GET_SOURCE_PUBLIC_KEY = 1, SOURCE_AUTO_POSITION = 1; "
-                 "START REPLICA");
-    const GtidSet all = ExecutedOn(a());
-    ASSERT_TRUE(WaitUntil([&] { return all.IsSubsetOf(ExecutedOn(b())); }, kPatienceMs));
-  }
-  void Promote() {
-    a().Kill9();
-    Sql(b(),
-        "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL super_read_only = OFF; "
-        "SET GLOBAL read_only = OFF");
   }
   json Error() { return daemon_.Status()["daemon"]["error"]; }
   testing::ProgramResult Rescue(std::vector<std::string> more) {
@@ -120,7 +83,6 @@ class SetBackTest : public ::testing::Test {
   }
 
   testing::TempDir directory_{"tidemark-set-back"};
-  std::unique_ptr<MySqlServer> a_, b_;
   Daemon daemon_;
   GtidSet kept_, archived_;
 };
@@ -174,6 +136,8 @@ TEST_F(SetBackTest, ReplicaOfWhatWasMadeAnewIsADivergence) {
   daemon_.Kill9();
   Insert("anew", 7);
   Follow();
+  ASSERT_TRUE(CaughtUp());
+  a().Kill9();
   Promote();
   ASSERT_TRUE(archived_.IsSubsetOf(ExecutedOn(b())));
   daemon_.Start();
@@ -187,11 +151,13 @@ TEST_F(SetBackTest, ReplicaOfWhatWasMadeAnewIsADivergence) {
 TEST_F(SetBackTest, TransactionThatAnOperatorPassedOverIsNone) {
   Insert("kept", 3);
   Follow();
+  ASSERT_TRUE(CaughtUp());
   Sql(b(), "STOP REPLICA IO_THREAD");
   daemon_.Start();
   Insert("passed over", 1);
   ASSERT_TRUE(daemon_.WaitFor(ExecutedOn(a()))) << daemon_.LogTail();
   const GtidSet one = ExecutedOn(a()).Minus(ExecutedOn(b()));
+  a().Kill9();
   Promote();
   ASSERT_TRUE(daemon_.WaitForError("divergence")) << daemon_.LogTail();
   Sql(b(), "SET gtid_next = '" + one.ToString() +
