@@ -74,7 +74,8 @@ Status DaemonArchive::IndexIfForgotten(const std::string& source,
                                        const std::function<void()>& rebuilding) {
   TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> on_disk, directory_.Segments(source));
   if (on_disk.empty()) return OkStatus();
-  TM_ASSIGN_OR_RETURN(const auto known, index_->Segment(source, on_disk.front()));
+  // It is read upwards: with the last one all are known.
+  TM_ASSIGN_OR_RETURN(const auto known, index_->Segment(source, on_disk.back()));
   if (known) return OkStatus();
   rebuilding();
   TM_ASSIGN_OR_RETURN(const HealReport report, HealIndex(*index_, directory_, source,

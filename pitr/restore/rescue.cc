@@ -74,8 +74,8 @@ Result<GtidSet> MadeAnew(SourceAccess& source, const Rescue& rescue,
   request.server_id = kServerIdMin + std::random_device()() % kServerIdMin;
   request.our_uuid = ArchiveDirectory::NewReplicaUuid();
   request.heartbeat_us = kHeartbeatUs;
-  TM_RETURN_IF_ERROR(
-      ReadOrigins(dump, facts.server_uuid, request, [&](const TransactionOrigin& theirs) -> Status {
+  TM_RETURN_IF_ERROR(ReadOriginsApart(
+      dump, facts.server_uuid, request, [&](const TransactionOrigin& theirs) -> Status {
         TM_ASSIGN_OR_RETURN(const FoundPlace ours, source.Locate(theirs.gtid));
         const Transaction& archived = ours.around.found.transaction;
         const TransactionOrigin origin{archived.gtid, archived.original_commit_us, archived.size(),

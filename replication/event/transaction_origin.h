@@ -36,6 +36,11 @@ struct TransactionOrigin {
            (empty || other.empty || original_commit_us == 0 || other.original_commit_us == 0 ||
             original_commit_us == other.original_commit_us);
   }
+  // True if they are known to be one.
+  bool Is(const TransactionOrigin& other) const {
+    return MayBe(other) && !empty && !other.empty && original_commit_us != 0 &&
+           original_commit_us == other.original_commit_us;
+  }
 };
 
 // What a Gtid event says, header to checksum; nullopt of any other event, and of a malformed one.

@@ -47,10 +47,11 @@ class Search {
         archived.Add((*reader)->footer().gtids);
         continue;
       }
-      TM_RETURN_IF_ERROR(EachOrigin(**reader, [&](const ArchivedOrigin& one) {
+      const Status read = EachOrigin(**reader, [&](const ArchivedOrigin& one) {
         archived.Add(one.origin.gtid);
         return OkStatus();
-      }));
+      });
+      if (read.code() == Code::kIo) return read;
     }
     const GtidSet last = archived.Intersection(executed_).LastOnes();
     Origins ours;
@@ -59,9 +60,12 @@ class Search {
           ours.emplace(one.origin.gtid, one.origin);
           return OkStatus();
         }));
-    return Ask(last, ours, [this](const Gtid& gtid, bool same) {
-      if (!same) open_.insert(gtid.tsid);
-    });
+    for (const auto& [tsid, intervals] : last.map())
+      if (!ours.contains({tsid, intervals.back().last})) open_.insert(tsid);
+    return Ask(ReadOriginsOf::kApart, last, ours,
+               [this](const TransactionOrigin& theirs, const TransactionOrigin& one) {
+                 if (!theirs.Is(one)) open_.insert(one.gtid.tsid);
+               });
   }
 
   Status CompareSegment(uint64_t number) {
@@ -71,29 +75,33 @@ class Search {
     if ((*reader)->sealed() && !(*reader)->footer().gtids.Intersects(wanted)) return OkStatus();
     Origins ours;
     GtidSet shared;
-    TM_RETURN_IF_ERROR(EachOrigin(**reader, [&](const ArchivedOrigin& one) {
+    const Status read = EachOrigin(**reader, [&](const ArchivedOrigin& one) {
       if (!wanted.Contains(one.origin.gtid)) return OkStatus();
       shared.Add(one.origin.gtid);
       ours.emplace(one.origin.gtid, one.origin);
       return OkStatus();
-    }));
-    std::set<Tsid> anew, same_too;
-    TM_RETURN_IF_ERROR(Ask(shared, ours, [&](const Gtid& gtid, bool same) {
-      if (!same) reused_.Add(gtid);
-      (same ? same_too : anew).insert(gtid.tsid);
-    }));
+    });
+    if (read.code() == Code::kIo) return read;
+    std::set<Tsid> given, same_too;
+    TM_RETURN_IF_ERROR(Ask(ReadOriginsOf::kTogether, shared, ours,
+                           [&](const TransactionOrigin& theirs, const TransactionOrigin& one) {
+                             if (!theirs.MayBe(one)) reused_.Add(one.gtid);
+                             given.insert(one.gtid.tsid);
+                             if (theirs.Is(one)) same_too.insert(one.gtid.tsid);
+                           }));
     // Where one is the same, or all are purged, so are those of lower numbers.
     for (const auto& [tsid, intervals] : shared.map())
-      if (same_too.contains(tsid) || !anew.contains(tsid)) open_.erase(tsid);
+      if (same_too.contains(tsid) || !given.contains(tsid)) open_.erase(tsid);
     return OkStatus();
   }
 
-  Status Ask(const GtidSet& wanted, const Origins& ours,
-             const std::function<void(const Gtid&, bool same)>& each) {
+  Status Ask(ReadOriginsOf how, const GtidSet& wanted, const Origins& ours,
+             const std::function<void(const TransactionOrigin& theirs,
+                                      const TransactionOrigin& ours)>& each) {
     if (wanted.empty()) return OkStatus();
-    return ask_(wanted, [&](const TransactionOrigin& theirs) {
+    return ask_(how, wanted, [&](const TransactionOrigin& theirs) {
       const auto found = ours.find(theirs.gtid);
-      if (found != ours.end()) each(theirs.gtid, theirs.MayBe(found->second));
+      if (found != ours.end()) each(theirs, found->second);
       return OkStatus();
     });
   }

@@ -272,7 +272,8 @@ Status SourceArchiver::Pump(bool non_blocking) {
       if (pipeline_ != nullptr) TM_RETURN_IF_ERROR(pipeline_->Health());
     }
     idle_ = event.role == EventRole::kHeartbeat && !non_blocking;
-    if (event.role == EventRole::kHeartbeat || event.finished != nullptr)
+    // Not for one that is only compared: this connection has not got anywhere with that.
+    if (event.role == EventRole::kHeartbeat || (event.finished != nullptr && action.archive))
       TM_RETURN_IF_ERROR(BetweenTransactions());
   }
 }

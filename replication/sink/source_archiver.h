@@ -138,7 +138,9 @@ class SourceArchiver {
   GtidSet Excluded(const SourceFacts& facts) const;
   Status CheckPlace(const SourceFacts& facts, DumpRequest* request) const;
   Result<SourceFacts> ConnectToSameHistory(DumpRequest* request, GapRecord* gap);
-  Status CompareLast(const Uuid& server_uuid);
+  Status CompareLast(const SourceFacts& facts);
+  bool ArchivedLately(const Uuid& server_uuid) const;
+  Status LookUp(const GtidSet& wanted);
   OriginsRequest Origins() const;
   bool CanBeginWithLast(const SourceFacts& facts, const DumpRequest& request) const;
   void BeginWithLast(DumpRequest* request);
@@ -160,8 +162,8 @@ class SourceArchiver {
   std::optional<StreamScanner> scanner_;
   GtidSet unsent_;  // what a server has proved that it left out
   std::optional<Uuid> unsent_of_;
-  bool compare_by_gtid_ = false;                // our last transaction, before the next dump
-  std::map<Gtid, TransactionOrigin> compared_;  // of each TSID the last one, as far as looked up
+  bool compare_by_gtid_ = false;                 // our last transaction, before the next dump
+  std::map<Gtid, TransactionOrigin> looked_up_;  // what CompareLast has read of ours
   bool distrust_tail_ = false;    // an fdatasync failed: what is not announced must not be believed
   int64_t segment_begun_us_ = 0;  // monotonic
 

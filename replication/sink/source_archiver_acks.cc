@@ -65,12 +65,16 @@ Status SourceArchiver::AfterFirstEvent() {
 
 // After each event: remembers what the source wants acknowledged, to the end of a transaction.
 Status SourceArchiver::NoteAckWanted(const ScannedEvent& event) {
-  const bool wanted = source_->AckWanted();  // of the event, which AfterFirstEvent may overwrite
+  bool wanted = source_->AckWanted();  // of the event, which AfterFirstEvent may overwrite
   // Not before the file is known to be the one that we have: the session has compared its format
   // description with ours, and our last transaction, if that comes first.
   const bool looked_at = event.role == EventRole::kFormatDescription || event.finished != nullptr;
   const bool known = !session_->comparing();
-  if (fresh_dump_ && looked_at && known) TM_RETURN_IF_ERROR(AfterFirstEvent());
+  if (fresh_dump_ && looked_at && known) {
+    TM_RETURN_IF_ERROR(AfterFirstEvent());
+    // Then all that we have is said to be safe, with the transaction that came once more.
+    if (event.finished != nullptr) ack_wanted_ = wanted = false;
+  }
   ack_wanted_ = ack_wanted_ || wanted;
   if (ack_wanted_ && known && !session_->in_transaction()) {
     ack_wanted_ = unasked_ = false;

@@ -54,14 +54,15 @@ Status SourceArchiver::BeginLineage() {
 Result<GtidSet> SourceArchiver::SharedWithParent(const SourceFacts& facts) {
   OriginsRequest request = Origins();
   request.our_uuid = ArchiveDirectory::NewReplicaUuid();
-  TM_ASSIGN_OR_RETURN(const GtidSet reused, ReusedGtids(
-                                                archive_, options_.continues, facts.gtid_executed,
-                                                [&](const GtidSet& wanted, const OnOrigin& each) {
-                                                  request.wanted = wanted;
-                                                  return ReadOrigins(*source_, facts.server_uuid,
-                                                                     request, each);
-                                                },
-                                                [this] { return stopping_.load(); }));
+  const AskServer ask = [&](ReadOriginsOf how, const GtidSet& wanted, const OnOrigin& each) {
+    request.wanted = wanted;
+    return how == ReadOriginsOf::kApart
+               ? ReadOriginsApart(*source_, facts.server_uuid, request, each)
+               : ReadOrigins(*source_, facts.server_uuid, request, each);
+  };
+  TM_ASSIGN_OR_RETURN(const GtidSet reused,
+                      ReusedGtids(archive_, options_.continues, facts.gtid_executed, ask,
+                                  [this] { return stopping_.load(); }));
   if (!reused.empty())
     spdlog::warn("[{}] {} has other transactions than {} under these GTIDs: {}", options_.source,
                  facts.server, options_.continues, reused.ToString());
@@ -117,7 +118,7 @@ Result<SourceFacts> SourceArchiver::ConnectToSameHistory(DumpRequest* request, G
   TM_RETURN_IF_ERROR(CheckPlace(facts, request));
   const bool by_dump = !compare_by_gtid_ && CanBeginWithLast(facts, *request);
   if (by_dump || !session_->resume().last) return facts;
-  TM_RETURN_IF_ERROR(CompareLast(facts.server_uuid));
+  TM_RETURN_IF_ERROR(CompareLast(facts));
   TM_ASSIGN_OR_RETURN(SourceFacts again, source_->Connect());
   if (again.server_uuid != facts.server_uuid)
     return Status(Code::kSourceUnavailable,
@@ -130,27 +131,56 @@ Result<SourceFacts> SourceArchiver::ConnectToSameHistory(DumpRequest* request, G
   return again;
 }
 
-// With the last one in archive order, the last ones by number of all servers: what a server makes
-// anew after a loss has the numbers behind those that it kept, wherever it came to stand.
-Status SourceArchiver::CompareLast(const Uuid& server_uuid) {
+// With the last one in archive order, the last ones by number of this server and of those archived
+// last: what a server makes anew after a loss has the numbers behind those that it kept, wherever
+// it came to stand.
+Status SourceArchiver::CompareLast(const SourceFacts& facts) {
   const ResumePoint& resume = session_->resume();
   const GtidSet last_ones = resume.executed.Minus(resume.missing).LastOnes();
-  std::erase_if(compared_, [&](const auto& one) { return !last_ones.Contains(one.first); });
-  GtidSet known;
-  for (const auto& [gtid, origin] : compared_) known.Add(gtid);
-  TM_RETURN_IF_ERROR(FindOrigins(
-      archive_, options_.source, last_ones.Minus(known), [this] { return stopping_.load(); },
-      [this](const ArchivedOrigin& one) {
-        compared_[one.origin.gtid] = one.origin;
-        return OkStatus();
-      }));
-  std::map<Gtid, TransactionOrigin> ours = compared_;
-  ours[resume.last->origin.gtid] = resume.last->origin;
+  GtidSet wanted;
+  for (const auto& [tsid, intervals] : last_ones.map())
+    if (tsid.uuid == facts.server_uuid || ArchivedLately(tsid.uuid))
+      wanted.Add(tsid, intervals.back());
+  const GtidSet purged = facts.gtid_purged;
+  wanted.Subtract(purged);
+  TM_RETURN_IF_ERROR(LookUp(wanted));
+  std::map<Gtid, TransactionOrigin> ours = looked_up_;
+  if (!purged.Contains(resume.last->origin.gtid))
+    ours[resume.last->origin.gtid] = resume.last->origin;
   OriginsRequest request = Origins();
   for (const auto& [gtid, origin] : ours) request.wanted.Add(gtid);
-  return ReadOrigins(*source_, server_uuid, request, [&](const TransactionOrigin& theirs) {
-    return ComparedWithOurs(options_.source, ours.at(theirs.gtid), theirs);
-  });
+  return ReadOriginsApart(*source_, facts.server_uuid, request,
+                          [&](const TransactionOrigin& theirs) {
+                            return ComparedWithOurs(options_.source, ours.at(theirs.gtid), theirs);
+                          });
+}
+
+bool SourceArchiver::ArchivedLately(const Uuid& server_uuid) const {
+  const std::vector<Uuid>& servers = identity_.server_uuids;
+  const size_t lately = std::min<size_t>(servers.size(), 2);
+  return std::find(servers.end() - static_cast<ptrdiff_t>(lately), servers.end(), server_uuid) !=
+         servers.end();
+}
+
+// Which transactions those are, in looked_up_: not known of what does not read.
+Status SourceArchiver::LookUp(const GtidSet& wanted) {
+  std::erase_if(looked_up_, [&](const auto& one) { return !wanted.Contains(one.first); });
+  GtidSet left = wanted;
+  for (const auto& [gtid, origin] : looked_up_) {
+    GtidSet one;
+    one.Add(gtid);
+    left.Subtract(one);
+  }
+  for (const auto& [tsid, intervals] : left.map())
+    looked_up_[{tsid, intervals.back().last}] = {{tsid, intervals.back().last}};
+  const Status found = FindOrigins(
+      archive_, options_.source, left, [this] { return stopping_.load(); },
+      [this](const ArchivedOrigin& one) {
+        looked_up_[one.origin.gtid] = one.origin;
+        return OkStatus();
+      });
+  if (!found.ok()) looked_up_.clear();
+  return found;
 }
 
 OriginsRequest SourceArchiver::Origins() const {

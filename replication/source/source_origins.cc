@@ -55,4 +55,17 @@ Status ReadOrigins(EventSource& source, const Uuid& server_uuid, const OriginsRe
   return status;
 }
 
+Status ReadOriginsApart(EventSource& source, const Uuid& server_uuid, const OriginsRequest& request,
+                        const OnOrigin& each) {
+  OriginsRequest one = request;
+  for (const auto& [tsid, intervals] : request.wanted.map())
+    for (const GnoInterval& interval : intervals)
+      for (int64_t gno = interval.first; gno <= interval.last; ++gno) {
+        one.wanted = {};
+        one.wanted.Add({tsid, gno});
+        TM_RETURN_IF_ERROR(ReadOrigins(source, server_uuid, one, each));
+      }
+  return OkStatus();
+}
+
 }  // namespace tidemark

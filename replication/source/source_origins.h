@@ -25,4 +25,9 @@ using OnOrigin = std::function<Status(const TransactionOrigin&)>;
 Status ReadOrigins(EventSource& source, const Uuid& server_uuid, const OriginsRequest& request,
                    const OnOrigin& each);
 
+// Each of `wanted` by a connection and a dump of its own: for a few that may be far apart, between
+// which a source would read all its binary logs.
+Status ReadOriginsApart(EventSource& source, const Uuid& server_uuid, const OriginsRequest& request,
+                        const OnOrigin& each);
+
 }  // namespace tidemark

@@ -127,6 +127,10 @@ TEST_F(SetBackTest, MoreMadeAnewThanWasLostIsADivergenceAllTheSame) {
   ASSERT_TRUE(archived_.IsSubsetOf(ExecutedOn(a())));
   daemon_.Start();
   ASSERT_TRUE(daemon_.WaitForError("divergence")) << daemon_.LogTail();
+  const auto nothing_lacks = Rescue({});
+  ASSERT_EQ(nothing_lacks.exit_code, 0) << nothing_lacks.err;
+  EXPECT_EQ(json::parse(nothing_lacks.out)["missing"], "");
+  EXPECT_NE(json::parse(nothing_lacks.out)["made_anew"], "");
   ExpectLineage();
 }
 

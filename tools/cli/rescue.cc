@@ -29,7 +29,7 @@ struct Listing {
   std::vector<Transaction> transactions;  // the first ones
   uint64_t count = 0;
   GtidSet made_anew;
-  Status compared;  // an error: made_anew is not known
+  Status compared;  // an error: made_anew is not known. OK without a server, too
 };
 
 Result<GtidSet> ExecutedOnServer(const Options& options) {
@@ -146,7 +146,9 @@ void Print(const Options& options, const Rescue& rescue, const Listing& listing,
   if (listing.transactions.size() < listing.count)
     Say("(and {} more: raise --limit)\n", FormatCount(listing.count - listing.transactions.size()));
   if (rescue.missing.empty())
-    Say("nothing to rescue: {} has all that is archived of {}\n", server, rescue.source);
+    Say("nothing to rescue: {} has {} of {}\n", server,
+        listing.made_anew.empty() ? "all that is archived" : "the GTIDs of all that is archived",
+        rescue.source);
   else
     Say("missing       {}: {}\n", Counted(rescue.missing.Count(), "transaction"),
         ShortSet(rescue.missing));
@@ -189,7 +191,7 @@ Status Run(const Context& context, const Options& options) {
   const bool any = !rescue.missing.empty();
   if (any) TM_RETURN_IF_ERROR(Read(context, options, *source, rescue, &listing));
   Status applied;
-  if (any) applied = Compare(options, *source, rescue, &listing);
+  if (any || !options.missing_on.empty()) applied = Compare(options, *source, rescue, &listing);
   if (any && options.apply && applied.ok()) applied = Apply(context, options, *source, rescue);
   const bool done = any && options.apply && applied.ok();
   if (options.output == "-") return applied;

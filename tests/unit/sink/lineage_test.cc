@@ -686,6 +686,22 @@ TEST_F(LineageArchiverTest, ForkIsInFrontOfWhatTheServerMadeAnewUnderTheSameGtid
   EXPECT_EQ(CommitTimeOf(25), server_.clock_us + 25);
 }
 
+// Behind those stands one that an operator made.
+TEST_F(LineageArchiverTest, EmptyTransactionDoesNotHideWhatWasMadeAnew) {
+  server_.Commit(25);
+  next_ = server_;
+  server_.Commit(5);
+  ArchiveParent();
+  next_->NextFile();
+  next_->clock_us += 5'000'000;
+  next_->Commit(2);
+  (void)next_->Commit({.empty = true});
+  const Status archived = Once();
+  ASSERT_TRUE(archived.ok()) << archived.message();
+  EXPECT_EQ(archive_.ForksOf(kChild).back().set, BuilderSet(1, 25));
+  EXPECT_EQ(Archived(), BuilderSet(1, 28));
+}
+
 // Of several segments, past the parent's end, and with nothing in common but the beginning.
 TEST_F(LineageArchiverTest, ForkIsFoundHoweverMuchWasMadeAnew) {
   server_.Commit(7);
