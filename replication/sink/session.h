@@ -91,8 +91,8 @@ class Session {
   // kCorruption if the source contradicts itself or sends what we have; kDivergence if it has
   // another transaction under the GTID of one that we have.
   Status OnEvent(Bytes bytes, const ScannedEvent& event, SessionAction* action);
-  // What comes next stands at `position` of the file that the sender is in: more was left out, between
-  // transactions, than log_pos can tell.
+  // What comes next stands at `position` of the file that the sender is in: more was left out,
+  // between transactions, than log_pos can tell.
   void SkipTo(uint64_t position);
   // The connection broke, outside any transaction: the open segment stays open. (Inside one, the
   // caller cuts the segment's tail and begins a new Session from what is on disk.)
