@@ -71,16 +71,15 @@ Result<GtidSet> MadeAnew(SourceAccess& source, const Rescue& rescue,
   TM_ASSIGN_OR_RETURN(const SourceFacts facts, dump.Connect());
   OriginsRequest request;
   request.wanted = rescue.last_shared;
+  request.apart = true;
   request.server_id = kServerIdMin + std::random_device()() % kServerIdMin;
   request.our_uuid = ArchiveDirectory::NewReplicaUuid();
   request.heartbeat_us = kHeartbeatUs;
-  TM_RETURN_IF_ERROR(ReadOriginsApart(
-      dump, facts.server_uuid, request, [&](const TransactionOrigin& theirs) -> Status {
+  TM_RETURN_IF_ERROR(
+      ReadOrigins(dump, facts.server_uuid, request, [&](const TransactionOrigin& theirs) -> Status {
         TM_ASSIGN_OR_RETURN(const FoundPlace ours, source.Locate(theirs.gtid));
         const Transaction& archived = ours.around.found.transaction;
-        const TransactionOrigin origin{archived.gtid, archived.original_commit_us, archived.size(),
-                                       archived.kind == TransactionKind::kEmpty};
-        if (!theirs.MayBe(origin)) made_anew.Add(theirs.gtid);
+        if (!theirs.MayBe(OriginOf(archived))) made_anew.Add(theirs.gtid);
         return OkStatus();
       }));
   return made_anew;

@@ -107,11 +107,6 @@ Status FromTheEnd(SegmentReader& reader, const OnArchivedOrigin& each,
   return OkStatus();
 }
 
-Result<std::unique_ptr<SegmentReader>> OpenSegmentOf(ArchiveDirectory& archive,
-                                                     const std::string& source, uint64_t number) {
-  return SegmentReader::Open(archive.files(), archive.SegmentPath(source, number));
-}
-
 }  // namespace
 
 Status EachOrigin(SegmentReader& reader, const OnArchivedOrigin& each) {
@@ -137,7 +132,7 @@ Result<std::optional<ArchivedOrigin>> LastOrigin(ArchiveDirectory& archive,
     return OkStatus();
   };
   for (; !numbers.empty() && !last; numbers.pop_back()) {
-    TM_ASSIGN_OR_RETURN(auto reader, OpenSegmentOf(archive, source, numbers.back()));
+    TM_ASSIGN_OR_RETURN(auto reader, OpenSegmentFile(archive, source, numbers.back()));
     TM_RETURN_IF_ERROR(reader->sealed() ? FromTheEnd(*reader, take, [&] { return !last; })
                                         : EachOrigin(*reader, take));
   }
@@ -149,14 +144,12 @@ Status FindOrigins(ArchiveDirectory& archive, const std::string& source, GtidSet
   TM_ASSIGN_OR_RETURN(std::vector<uint64_t> numbers, archive.Segments(source));
   const auto take = [&](const ArchivedOrigin& one) {
     if (!wanted.Contains(one.origin.gtid)) return OkStatus();
-    GtidSet found;
-    found.Add(one.origin.gtid);
-    wanted.Subtract(found);
+    wanted.Subtract(one.origin.gtid);
     return each(one);
   };
   for (; !numbers.empty() && !wanted.empty(); numbers.pop_back()) {
     if (give_up && give_up()) return Status(Code::kInterrupted, "interrupted");
-    const auto reader = OpenSegmentOf(archive, source, numbers.back());
+    const auto reader = OpenSegmentFile(archive, source, numbers.back());
     if (!reader.ok()) continue;
     if (!(*reader)->sealed()) {
       (void)EachOrigin(**reader, take);

@@ -44,8 +44,7 @@ class RoomReader {
   // Whether there may be an imported one beside it.
   Result<bool> Take(size_t at) {
     if (!taken_.insert(at).second) return false;
-    auto reader =
-        SegmentReader::Open(archive_.files(), archive_.SegmentPath(source_, numbers_[at]));
+    auto reader = OpenSegmentFile(archive_, source_, numbers_[at]);
     if (!reader.ok()) return reader.error();
     const SegmentHeader& header = (*reader)->header();
     contents_.missing.Add(header.gap.missing);
@@ -81,11 +80,11 @@ Status RemoveUnfinishedImport(ArchiveDirectory& archive, const std::string& sour
 
 Status CheckRoom(const ArchiveDirectory& archive, const std::string& source, uint64_t before,
                  uint64_t behind) {
-  auto next = SegmentReader::Open(archive.files(), archive.SegmentPath(source, behind));
+  auto next = OpenSegmentFile(archive, source, behind);
   if (!next.ok() && next.error().code() == Code::kIo) return next.error();
   if (!next.ok() || (*next)->header().gap.missing.empty())
     return Missing(archive, source, before + 1);
-  auto previous = SegmentReader::Open(archive.files(), archive.SegmentPath(source, before));
+  auto previous = OpenSegmentFile(archive, source, before);
   if (!previous.ok() && previous.error().code() == Code::kIo) return previous.error();
   // What is wrong with that one is for who reads it to say.
   if (!previous.ok() || !(*previous)->sealed()) return OkStatus();

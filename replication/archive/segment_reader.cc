@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "replication/archive/archive_directory.h"
 #include "replication/archive/frame_walk.h"
 
 namespace tidemark {
@@ -211,6 +212,11 @@ Status SegmentReader::Walk(const Walker& walker) {
       .on_frame_end = walker.on_frame_end,
   };
   return WalkFrames(*state_->file, state_->path, state_->frames_begin, end, !state_->sealed, walk);
+}
+
+Result<std::unique_ptr<SegmentReader>> OpenSegmentFile(const ArchiveDirectory& archive,
+                                                       const std::string& source, uint64_t number) {
+  return SegmentReader::Open(archive.files(), archive.SegmentPath(source, number));
 }
 
 }  // namespace tidemark

@@ -14,6 +14,8 @@
 
 namespace tidemark {
 
+class ArchiveDirectory;
+
 class SegmentReader {
  public:
   using Sink = std::function<Status(Bytes)>;
@@ -68,5 +70,8 @@ class SegmentReader {
   explicit SegmentReader(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
+
+Result<std::unique_ptr<SegmentReader>> OpenSegmentFile(const ArchiveDirectory& archive,
+                                                       const std::string& source, uint64_t number);
 
 }  // namespace tidemark

@@ -187,6 +187,12 @@ GtidSet GtidSet::Minus(const GtidSet& other) const {
   return result;
 }
 
+void GtidSet::Subtract(const Gtid& gtid) {
+  GtidSet one;
+  one.Add(gtid);
+  Subtract(one);
+}
+
 GtidSet GtidSet::LastOnes() const {
   GtidSet last;
   for (const auto& [tsid, intervals] : map_) last.Add({tsid, intervals.back().last});

@@ -49,6 +49,7 @@ class GtidSet {
   void Add(const Tsid& tsid, GnoInterval interval);
   void Add(const GtidSet& other);
   void Subtract(const GtidSet& other);
+  void Subtract(const Gtid& gtid);
   GtidSet Union(const GtidSet& other) const;
   GtidSet Minus(const GtidSet& other) const;
   GtidSet Intersection(const GtidSet& other) const;

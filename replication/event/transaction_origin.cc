@@ -4,6 +4,11 @@
 
 namespace tidemark {
 
+TransactionOrigin OriginOf(const Transaction& transaction) {
+  return {transaction.gtid, transaction.original_commit_us, transaction.size(),
+          transaction.kind == TransactionKind::kEmpty};
+}
+
 std::optional<TransactionOrigin> OriginOf(Bytes event, ChecksumAlgorithm checksum) {
   if (event.size() < kEventHeaderSize) return std::nullopt;
   const EventType type = ReadEventHeader(event.data()).type;

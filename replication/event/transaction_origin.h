@@ -15,6 +15,7 @@
 #include "replication/event/binlog_format.h"
 #include "replication/event/control_events.h"
 #include "replication/event/gtid.h"
+#include "replication/event/transaction.h"
 
 namespace tidemark {
 
@@ -43,6 +44,7 @@ struct TransactionOrigin {
   }
 };
 
+TransactionOrigin OriginOf(const Transaction& transaction);
 // What a Gtid event says, header to checksum; nullopt of any other event, and of a malformed one.
 std::optional<TransactionOrigin> OriginOf(Bytes event, ChecksumAlgorithm checksum);
 

@@ -278,9 +278,7 @@ class LineageMaker {
   // The same header and bytes, up to the fork, and a footer of our own. Its transactions go to
   // `set`.
   Status WriteUpTo(const CutSegment& cut, GtidSet* set) {
-    TM_ASSIGN_OR_RETURN(
-        auto reader,
-        SegmentReader::Open(files_, archive_.SegmentPath(beginning_.parent, cut.number)));
+    TM_ASSIGN_OR_RETURN(auto reader, OpenSegmentFile(archive_, beginning_.parent, cut.number));
     const SegmentHeader& header = reader->header();
     std::string prefix;
     TM_RETURN_IF_ERROR(reader->ReadRaw({0, reader->frames_begin()}, 0, header.prefix_bytes,

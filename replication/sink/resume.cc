@@ -54,8 +54,7 @@ Result<std::optional<ArchivedOrigin>> LastTransaction(ArchiveDirectory& archive,
 
 Result<SegmentFooter> FooterOf(ArchiveDirectory& archive, const std::string& source,
                                uint64_t number) {
-  TM_ASSIGN_OR_RETURN(auto reader,
-                      SegmentReader::Open(archive.files(), archive.SegmentPath(source, number)));
+  TM_ASSIGN_OR_RETURN(auto reader, OpenSegmentFile(archive, source, number));
   if (!reader->sealed())
     return Status(
         Code::kCorruption,

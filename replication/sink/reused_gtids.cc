@@ -40,7 +40,7 @@ class Search {
   Status CompareLast(const std::vector<uint64_t>& numbers) {
     GtidSet archived;
     for (const uint64_t number : numbers) {
-      const auto reader = Open(number);
+      const auto reader = OpenSegmentFile(archive_, source_, number);
       // One that its archiver has just begun or thrown away, or is damaged: who shares it will say.
       if (!reader.ok()) continue;
       if ((*reader)->sealed()) {
@@ -62,14 +62,14 @@ class Search {
         }));
     for (const auto& [tsid, intervals] : last.map())
       if (!ours.contains({tsid, intervals.back().last})) open_.insert(tsid);
-    return Ask(ReadOriginsOf::kApart, last, ours,
+    return Ask(last, true, ours,
                [this](const TransactionOrigin& theirs, const TransactionOrigin& one) {
                  if (!theirs.Is(one)) open_.insert(one.gtid.tsid);
                });
   }
 
   Status CompareSegment(uint64_t number) {
-    const auto reader = Open(number);
+    const auto reader = OpenSegmentFile(archive_, source_, number);
     if (!reader.ok()) return OkStatus();
     const GtidSet wanted = OfTsids(executed_, open_);
     if ((*reader)->sealed() && !(*reader)->footer().gtids.Intersects(wanted)) return OkStatus();
@@ -83,7 +83,7 @@ class Search {
     });
     if (read.code() == Code::kIo) return read;
     std::set<Tsid> given, same_too;
-    TM_RETURN_IF_ERROR(Ask(ReadOriginsOf::kTogether, shared, ours,
+    TM_RETURN_IF_ERROR(Ask(shared, false, ours,
                            [&](const TransactionOrigin& theirs, const TransactionOrigin& one) {
                              if (!theirs.MayBe(one)) reused_.Add(one.gtid);
                              given.insert(one.gtid.tsid);
@@ -95,19 +95,15 @@ class Search {
     return OkStatus();
   }
 
-  Status Ask(ReadOriginsOf how, const GtidSet& wanted, const Origins& ours,
+  Status Ask(const GtidSet& wanted, bool apart, const Origins& ours,
              const std::function<void(const TransactionOrigin& theirs,
                                       const TransactionOrigin& ours)>& each) {
     if (wanted.empty()) return OkStatus();
-    return ask_(how, wanted, [&](const TransactionOrigin& theirs) {
+    return ask_(wanted, apart, [&](const TransactionOrigin& theirs) {
       const auto found = ours.find(theirs.gtid);
       if (found != ours.end()) each(theirs, found->second);
       return OkStatus();
     });
-  }
-
-  Result<std::unique_ptr<SegmentReader>> Open(uint64_t number) {
-    return SegmentReader::Open(archive_.files(), archive_.SegmentPath(source_, number));
   }
 
   ArchiveDirectory& archive_;

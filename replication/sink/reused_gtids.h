@@ -10,10 +10,8 @@
 
 namespace tidemark {
 
-// Gives what the server has of `wanted`: by ReadOrigins, or by ReadOriginsApart.
-enum class ReadOriginsOf : uint8_t { kTogether, kApart };
-using AskServer =
-    std::function<Status(ReadOriginsOf how, const GtidSet& wanted, const OnOrigin& each)>;
+// ReadOrigins, with the two of OriginsRequest.
+using AskServer = std::function<Status(const GtidSet& wanted, bool apart, const OnOrigin& each)>;
 
 // Of `executed`, what the server has: the GTIDs that stand for other transactions there. Asks once
 // for the last ones that both have; where those are others, looks from the archive's end backwards,

@@ -195,10 +195,9 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
     TM_RETURN_IF_ERROR(CompareLast(event, begin));
   if (in_last_) [[unlikely]] {
     in_last_ = event.finished == nullptr;
-    if (event.finished != nullptr) {
-      theirs_.empty = event.finished->kind == TransactionKind::kEmpty;
-      TM_RETURN_IF_ERROR(ComparedWithOurs(source_name_, resume_.last->origin, theirs_));
-    }
+    if (!in_last_)
+      TM_RETURN_IF_ERROR(
+          ComparedWithOurs(source_name_, resume_.last->origin, OriginOf(*event.finished)));
     stream_position_ = end;
     head_.clear();
     return OkStatus();
@@ -229,13 +228,8 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
   if (event.finished != nullptr) {
     resume_.executed.Add(event.finished->gtid);
     resume_.commit_high_us = std::max(resume_.commit_high_us, event.finished->immediate_commit_us);
-    resume_.last =
-        ArchivedOrigin{{event.finished->gtid, event.finished->original_commit_us,
-                        event.finished->size(), event.finished->kind == TransactionKind::kEmpty},
-                       resume_.next_segment - 1,
-                       server_uuid_,
-                       stream_file_,
-                       transaction_begin_};
+    resume_.last = ArchivedOrigin{OriginOf(*event.finished), resume_.next_segment - 1, server_uuid_,
+                                  stream_file_, transaction_begin_};
   }
   if (!in_transaction_) {
     resume_.place = {server_uuid_, stream_file_, end};
@@ -244,7 +238,7 @@ Status Session::Archive(Bytes bytes, const ScannedEvent& event, SessionAction* a
   return OkStatus();
 }
 
-// The first event of the dump.
+// The first event of the dump: not of our last transaction, or else that is compared at its end.
 Status Session::CompareLast(const ScannedEvent& event, uint64_t begin) {
   const TransactionOrigin& ours = resume_.last->origin;
   const std::optional<TransactionOrigin> theirs = OriginOf(event.head, event.checksum);
@@ -254,7 +248,6 @@ Status Session::CompareLast(const ScannedEvent& event, uint64_t begin) {
                                           " position " + std::to_string(begin) + ")");
   expects_last_ = false;
   in_last_ = true;
-  theirs_ = *theirs;
   return OkStatus();
 }
 

@@ -49,6 +49,8 @@ struct ResumePoint {
   // The last transaction that is archived, wherever it came from: what tells one history from
   // another that has the same GTIDs. Nullopt: there is none, or it does not read.
   std::optional<ArchivedOrigin> last = {};
+
+  GtidSet archived() const { return executed.Minus(missing); }
 };
 
 struct SessionLimits {
@@ -142,7 +144,6 @@ class Session {
   bool in_transaction_ = false;
   bool expects_last_ = false;
   bool in_last_ = false;            // inside the transaction that is passed over
-  TransactionOrigin theirs_;        // that transaction
   uint64_t transaction_begin_ = 0;  // of the one under way, in the source's file
   GtidSet unsent_;
 };

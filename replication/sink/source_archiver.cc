@@ -278,12 +278,6 @@ Status SourceArchiver::Pump(bool non_blocking) {
   }
 }
 
-void SourceArchiver::NoteUnsent() {
-  if (unsent_of_ != identity_.server_uuids.back()) unsent_ = {};
-  unsent_of_ = identity_.server_uuids.back();
-  unsent_.Add(session_->unsent());
-}
-
 // Of an idle source: in a way that a request ends. Not for longer than its next heartbeat should
 // take: whether the link is broken only Next finds out.
 Status SourceArchiver::AwaitEvent() {

@@ -54,11 +54,10 @@ Status SourceArchiver::BeginLineage() {
 Result<GtidSet> SourceArchiver::SharedWithParent(const SourceFacts& facts) {
   OriginsRequest request = Origins();
   request.our_uuid = ArchiveDirectory::NewReplicaUuid();
-  const AskServer ask = [&](ReadOriginsOf how, const GtidSet& wanted, const OnOrigin& each) {
+  const AskServer ask = [&](const GtidSet& wanted, bool apart, const OnOrigin& each) {
     request.wanted = wanted;
-    return how == ReadOriginsOf::kApart
-               ? ReadOriginsApart(*source_, facts.server_uuid, request, each)
-               : ReadOrigins(*source_, facts.server_uuid, request, each);
+    request.apart = apart;
+    return ReadOrigins(*source_, facts.server_uuid, request, each);
   };
   TM_ASSIGN_OR_RETURN(const GtidSet reused,
                       ReusedGtids(archive_, options_.continues, facts.gtid_executed, ask,
@@ -120,10 +119,7 @@ Result<SourceFacts> SourceArchiver::ConnectToSameHistory(DumpRequest* request, G
   if (by_dump || !session_->resume().last) return facts;
   TM_RETURN_IF_ERROR(CompareLast(facts));
   TM_ASSIGN_OR_RETURN(SourceFacts again, source_->Connect());
-  if (again.server_uuid != facts.server_uuid)
-    return Status(Code::kSourceUnavailable,
-                  "another server than a moment ago answers" +
-                      (again.server.empty() ? "" : " at " + again.server));
+  if (again.server_uuid != facts.server_uuid) return AnotherServerAnswers(again);
   TM_ASSIGN_OR_RETURN(*gap, CheckHistory(again));
   // Where to begin stays as it was found: a source is not asked for its binary logs each time.
   again.binlogs = std::move(facts.binlogs);
@@ -136,23 +132,22 @@ Result<SourceFacts> SourceArchiver::ConnectToSameHistory(DumpRequest* request, G
 // it came to stand.
 Status SourceArchiver::CompareLast(const SourceFacts& facts) {
   const ResumePoint& resume = session_->resume();
-  const GtidSet last_ones = resume.executed.Minus(resume.missing).LastOnes();
+  const GtidSet last_ones = resume.archived().LastOnes();
   GtidSet wanted;
   for (const auto& [tsid, intervals] : last_ones.map())
     if (tsid.uuid == facts.server_uuid || ArchivedLately(tsid.uuid))
       wanted.Add(tsid, intervals.back());
-  const GtidSet purged = facts.gtid_purged;
-  wanted.Subtract(purged);
+  wanted.Subtract(facts.gtid_purged);
   TM_RETURN_IF_ERROR(LookUp(wanted));
   std::map<Gtid, TransactionOrigin> ours = looked_up_;
-  if (!purged.Contains(resume.last->origin.gtid))
+  if (!facts.gtid_purged.Contains(resume.last->origin.gtid))
     ours[resume.last->origin.gtid] = resume.last->origin;
   OriginsRequest request = Origins();
+  request.apart = true;
   for (const auto& [gtid, origin] : ours) request.wanted.Add(gtid);
-  return ReadOriginsApart(*source_, facts.server_uuid, request,
-                          [&](const TransactionOrigin& theirs) {
-                            return ComparedWithOurs(options_.source, ours.at(theirs.gtid), theirs);
-                          });
+  return ReadOrigins(*source_, facts.server_uuid, request, [&](const TransactionOrigin& theirs) {
+    return ComparedWithOurs(options_.source, ours.at(theirs.gtid), theirs);
+  });
 }
 
 bool SourceArchiver::ArchivedLately(const Uuid& server_uuid) const {
@@ -166,13 +161,11 @@ bool SourceArchiver::ArchivedLately(const Uuid& server_uuid) const {
 Status SourceArchiver::LookUp(const GtidSet& wanted) {
   std::erase_if(looked_up_, [&](const auto& one) { return !wanted.Contains(one.first); });
   GtidSet left = wanted;
-  for (const auto& [gtid, origin] : looked_up_) {
-    GtidSet one;
-    one.Add(gtid);
-    left.Subtract(one);
+  for (const auto& [gtid, origin] : looked_up_) left.Subtract(gtid);
+  for (const auto& [tsid, intervals] : left.map()) {
+    const Gtid gtid{tsid, intervals.back().last};
+    looked_up_[gtid] = {gtid};
   }
-  for (const auto& [tsid, intervals] : left.map())
-    looked_up_[{tsid, intervals.back().last}] = {{tsid, intervals.back().last}};
   const Status found = FindOrigins(
       archive_, options_.source, left, [this] { return stopping_.load(); },
       [this](const ArchivedOrigin& one) {
@@ -213,9 +206,7 @@ void SourceArchiver::BeginWithLast(DumpRequest* request) {
   const ArchivedOrigin& last = *session_->resume().last;
   request->file = last.source_file;
   request->position = last.source_begin;
-  GtidSet one;
-  one.Add(last.origin.gtid);
-  request->exclude.Subtract(one);
+  request->exclude.Subtract(last.origin.gtid);
   session_->ExpectLastAgain();
 }
 
@@ -238,7 +229,7 @@ Result<GapRecord> SourceArchiver::CheckHistory(const SourceFacts& facts) const {
   const GtidSet& ours = session_->resume().executed;
   // The source sends a transaction before it counts as executed there.
   const GtidSet lost =
-      ours.Minus(session_->resume().missing).Minus(facts.gtid_executed).Minus(facts.gtid_owned);
+      session_->resume().archived().Minus(facts.gtid_executed).Minus(facts.gtid_owned);
   if (!lost.empty())
     return Status(Code::kDivergence,
                   "the archive has transactions that source " + options_.source +
@@ -266,6 +257,12 @@ Result<GapRecord> SourceArchiver::CheckHistory(const SourceFacts& facts) const {
           " transactions that the archive does not have: " + gap.missing.ToString(),
       "set adopt_purged = true for this source to go on without them; they will be listed as a "
       "gap");
+}
+
+void SourceArchiver::NoteUnsent() {
+  if (unsent_of_ != identity_.server_uuids.back()) unsent_ = {};
+  unsent_of_ = identity_.server_uuids.back();
+  unsent_.Add(session_->unsent());
 }
 
 Status SourceArchiver::RememberServer(const Uuid& server_uuid) {

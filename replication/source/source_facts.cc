@@ -117,4 +117,9 @@ Result<SourceFacts> GatherFacts(Connection& connection, bool list_always) {
   return facts;
 }
 
+Status AnotherServerAnswers(const SourceFacts& facts) {
+  return {Code::kSourceUnavailable, "another server than a moment ago answers" +
+                                        (facts.server.empty() ? "" : " at " + facts.server)};
+}
+
 }  // namespace tidemark

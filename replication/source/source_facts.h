@@ -44,6 +44,9 @@ Result<SourceFacts> GatherFacts(Connection& connection, bool list_always = false
 // Whether sessions wait for a semi-synchronous replica's acknowledgement; false without the plugin.
 Result<bool> CommitsWait(Connection& connection);
 
+// Who answers is not who did a moment before: kSourceUnavailable.
+Status AnotherServerAnswers(const SourceFacts& facts);
+
 Status RefuseMariaDb(const std::string& endpoint, const std::string& version);
 
 }  // namespace tidemark

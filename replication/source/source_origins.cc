@@ -28,19 +28,15 @@ Status ReadDump(EventSource& source, const GtidSet& wanted, const OnOrigin& each
   return OkStatus();
 }
 
-}  // namespace
-
-Status ReadOrigins(EventSource& source, const Uuid& server_uuid, const OriginsRequest& request,
-                   const OnOrigin& each) {
+Status ReadTogether(EventSource& source, const Uuid& server_uuid, const OriginsRequest& request,
+                    const GtidSet& asked, const OnOrigin& each) {
   TM_ASSIGN_OR_RETURN(const SourceFacts facts, source.Connect());
   // What is being committed may be in the binary log before it counts as executed.
   const GtidSet has = facts.gtid_executed.Union(facts.gtid_owned).Minus(facts.gtid_purged);
-  const GtidSet wanted = request.wanted.Intersection(has);
+  const GtidSet wanted = asked.Intersection(has);
   Status status;
   if (facts.server_uuid != server_uuid) {
-    status =
-        Status(Code::kSourceUnavailable, "another server than a moment ago answers" +
-                                             (facts.server.empty() ? "" : " at " + facts.server));
+    status = AnotherServerAnswers(facts);
   } else if (!wanted.empty()) {
     DumpRequest dump;
     dump.exclude = facts.gtid_executed.Minus(wanted);
@@ -55,15 +51,17 @@ Status ReadOrigins(EventSource& source, const Uuid& server_uuid, const OriginsRe
   return status;
 }
 
-Status ReadOriginsApart(EventSource& source, const Uuid& server_uuid, const OriginsRequest& request,
-                        const OnOrigin& each) {
-  OriginsRequest one = request;
+}  // namespace
+
+Status ReadOrigins(EventSource& source, const Uuid& server_uuid, const OriginsRequest& request,
+                   const OnOrigin& each) {
+  if (!request.apart) return ReadTogether(source, server_uuid, request, request.wanted, each);
   for (const auto& [tsid, intervals] : request.wanted.map())
     for (const GnoInterval& interval : intervals)
       for (int64_t gno = interval.first; gno <= interval.last; ++gno) {
-        one.wanted = {};
-        one.wanted.Add({tsid, gno});
-        TM_RETURN_IF_ERROR(ReadOrigins(source, server_uuid, one, each));
+        GtidSet one;
+        one.Add({tsid, gno});
+        TM_RETURN_IF_ERROR(ReadTogether(source, server_uuid, request, one, each));
       }
   return OkStatus();
 }

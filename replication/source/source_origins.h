@@ -12,6 +12,9 @@ namespace tidemark {
 
 struct OriginsRequest {
   GtidSet wanted;
+  // Each by a connection and a dump of its own: for a few that may be far apart, between which a
+  // source would read all its binary logs.
+  bool apart = false;
   uint32_t server_id = 0;  // as in DumpRequest
   Uuid our_uuid;
   int64_t heartbeat_us = 0;
@@ -24,10 +27,5 @@ using OnOrigin = std::function<Status(const TransactionOrigin&)>;
 // kSourceUnavailable if it is not `server_uuid`.
 Status ReadOrigins(EventSource& source, const Uuid& server_uuid, const OriginsRequest& request,
                    const OnOrigin& each);
-
-// Each of `wanted` by a connection and a dump of its own: for a few that may be far apart, between
-// which a source would read all its binary logs.
-Status ReadOriginsApart(EventSource& source, const Uuid& server_uuid, const OriginsRequest& request,
-                        const OnOrigin& each);
 
 }  // namespace tidemark

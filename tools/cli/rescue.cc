@@ -190,8 +190,7 @@ Status Run(const Context& context, const Options& options) {
   Listing listing;
   const bool any = !rescue.missing.empty();
   if (any) TM_RETURN_IF_ERROR(Read(context, options, *source, rescue, &listing));
-  Status applied;
-  if (any || !options.missing_on.empty()) applied = Compare(options, *source, rescue, &listing);
+  Status applied = Compare(options, *source, rescue, &listing);
   if (any && options.apply && applied.ok()) applied = Apply(context, options, *source, rescue);
   const bool done = any && options.apply && applied.ok();
   if (options.output == "-") return applied;

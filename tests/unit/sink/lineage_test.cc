@@ -575,6 +575,12 @@ class LineageArchiverTest : public LineageTest {
     }
     return set;
   }
+  // Restarted without its last ones, it is written to.
+  void MakeAnew(int count) {
+    next_->NextFile();
+    next_->clock_us += 5'000'000;
+    next_->Commit(count);
+  }
   int64_t CommitTimeOf(int64_t number) {
     int64_t commit_us = 0;
     EXPECT_TRUE(FindOrigins(archive_, kChild, SetOf({number}), {}, [&](const ArchivedOrigin& one) {
@@ -674,9 +680,7 @@ TEST_F(LineageArchiverTest, ForkIsInFrontOfWhatTheServerMadeAnewUnderTheSameGtid
   next_ = server_;
   server_.Commit(5);
   ArchiveParent();
-  next_->NextFile();
-  next_->clock_us += 5'000'000;
-  next_->Commit(3);
+  MakeAnew(3);
   const Status archived = Once();
   ASSERT_TRUE(archived.ok()) << archived.message();
   EXPECT_EQ(archive_.ForksOf(kChild).back().set, BuilderSet(1, 25));
@@ -692,9 +696,7 @@ TEST_F(LineageArchiverTest, EmptyTransactionDoesNotHideWhatWasMadeAnew) {
   next_ = server_;
   server_.Commit(5);
   ArchiveParent();
-  next_->NextFile();
-  next_->clock_us += 5'000'000;
-  next_->Commit(2);
+  MakeAnew(2);
   (void)next_->Commit({.empty = true});
   const Status archived = Once();
   ASSERT_TRUE(archived.ok()) << archived.message();
@@ -710,9 +712,7 @@ TEST_F(LineageArchiverTest, ForkIsFoundHoweverMuchWasMadeAnew) {
   server_.Rotate();
   CommitFiles(2, 10);
   ArchiveParent();
-  next_->NextFile();
-  next_->clock_us += 5'000'000;
-  next_->Commit(40);
+  MakeAnew(40);
   const Status archived = Once();
   ASSERT_TRUE(archived.ok()) << archived.message();
   EXPECT_EQ(archive_.ForksOf(kChild).back().set, BuilderSet(1, 7));
@@ -727,9 +727,7 @@ TEST_F(LineageArchiverTest, ForkIsFoundInFrontOfAnothersTransactionsToo) {
   server_.Commit(7);
   next_ = server_;
   server_.Commit(3);
-  next_->NextFile();
-  next_->clock_us += 5'000'000;
-  next_->Commit(4);
+  MakeAnew(4);
   next_->clock_us -= 5'000'000;
   for (ModelServer* server : {&server_, &*next_}) (void)server->Commit({.gtid = others});
   ArchiveParent();
