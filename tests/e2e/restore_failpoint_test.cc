@@ -11,7 +11,8 @@
 namespace tidemark::testing {
 namespace {
 
-constexpr int kTransactions = 12000;  // applied while restore.mid-apply is looked for, several times
+// Applied while restore.mid-apply is looked for, several times.
+constexpr int kTransactions = 12000;
 
 std::string Checksum(Connection& connection) {
   auto rows = connection.Query("CHECKSUM TABLE app.t");

@@ -32,9 +32,10 @@ inline bool HaveCurl() {
   return have;
 }
 
-#define NEEDS_CURL()                                                                          \
-  if (!::tidemark::testing::HaveCurl()) GTEST_SKIP() << "curl is not installed: nothing was " \
-                                                        "tested"
+#define NEEDS_CURL()                                    \
+  if (!::tidemark::testing::HaveCurl())                 \
+  GTEST_SKIP() << "curl is not installed: nothing was " \
+                  "tested"
 
 struct Curled {
   int http = 0;

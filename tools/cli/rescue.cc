@@ -157,8 +157,7 @@ void Print(const Options& options, const Rescue& rescue, const Listing& listing,
         ShortSet(rescue.out_of_reach), server);
   if (!listing.made_anew.empty())
     Say("WARNING       {} has another transaction {} than the archive: it lost more than these, "
-        "and "
-        "was written to since under the same GTIDs. They do not belong on it\n",
+        "and was written to since under the same GTIDs. They do not belong on it\n",
         server, ShortSet(listing.made_anew));
   if (!listing.compared.ok())
     Say("WARNING       what both have could not be compared: {}\n", listing.compared.message());
