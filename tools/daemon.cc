@@ -8,17 +8,14 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <thread>
 
 #include "tools/daemon_archive.h"
 #include "tools/daemon_control.h"
+#include "tools/daemon_endpoints.h"
 #include "tools/daemon_health.h"
-#include "tools/daemon_listener.h"
 #include "tools/daemon_log.h"
 #include "tools/daemon_metrics.h"
-#include "tools/daemon_rpc.h"
-#include "tools/daemon_serving.h"
 #include "tools/daemon_view.h"
 #include "tools/serve_check.h"
 #include "tools/service_manager.h"
@@ -32,7 +29,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kTurn{100};
 // While it starts, it says so this often, and asks for this much.
 constexpr std::chrono::seconds kStartExtensionInterval{5}, kStartExtension{60};
-constexpr std::chrono::seconds kServeRetryInterval{10};
 
 // Rung by a worker that has news; a signal handler cannot ring it, so nobody waits for it for long.
 class Bell {
@@ -71,14 +67,11 @@ class Daemon {
   const DaemonConfig& config() const { return loaded_.config; }
   Status Open();
   void CreateSources();
-  DaemonConfig Servable(const DaemonConfig& config) const;
   Status CheckNewSetup(const ReloadPlan& plan);
   void Reload();
   void SettleWorkers();
   void StartWorkers();
-  void SettleServing();
-  void SettleRpc();
-  std::vector<DaemonRpc::Page> Pages() const;
+  std::vector<DaemonRpc::Page> Pages(const RpcConfig& config) const;
   bool Settled() const;
   bool NothingStarted() const;
   bool AllFinished() const;
@@ -96,18 +89,12 @@ class Daemon {
   ServiceManager manager_;
   DaemonArchive archive_;
   DaemonView view_;
-  std::unique_ptr<PublishingListener> listener_;
   DaemonHealth health_;
   std::unique_ptr<DaemonMetrics> metrics_;
   Bell bell_;
-  std::vector<std::shared_ptr<SourceWorker>> workers_;  // one per source name
   std::unique_ptr<DaemonControl> control_;
-  std::shared_ptr<DaemonServing> serving_;
-  bool serving_settled_ = false;      // serving_ is as the configuration says
-  std::set<std::string> not_served_;  // sources that could not be: they have no identity yet
-  std::optional<Clock::time_point> serve_again_at_;
-  std::shared_ptr<DaemonRpc> rpc_;
-  bool rpc_settled_ = false;  // rpc_ is as the configuration says
+  std::unique_ptr<DaemonEndpoints> endpoints_;
+  std::vector<std::shared_ptr<SourceWorker>> workers_;  // one per source name
   bool was_ready_ = false;
   bool announce_ready_ = true;  // to the manager, once all is settled
   Clock::time_point start_extended_{};
@@ -125,9 +112,15 @@ Status Daemon::Open() {
   archive_.IndexForgotten(workers, rebuilding);
   control_ = std::make_unique<DaemonControl>(archive_.directory(), archive_.index(),
                                              [this] { bell_.Ring(); });
-  listener_ = std::make_unique<PublishingListener>(archive_.index());
   metrics_ =
       std::make_unique<DaemonMetrics>(archive_.directory(), archive_.index(), archive_.reserve());
+  const auto live_state = [this](const std::string& source) {
+    const std::optional<LiveState> live = view_.StateOf(source);
+    return live ? live : ReadLiveState(archive_.directory(), source);
+  };
+  endpoints_ = std::make_unique<DaemonEndpoints>(DaemonEndpoints::Surroundings{
+      archive_.directory(), archive_.index(), live_state,
+      [this](const RpcConfig& config) { return Pages(config); }, *control_});
   return OkStatus();
 }
 
@@ -142,18 +135,6 @@ void Daemon::CreateSources() {
     names.push_back(source.archiver.source);
   }
   control_->SetSources(names);
-}
-
-// Without the sources whose identity cannot be read.
-DaemonConfig Daemon::Servable(const DaemonConfig& config) const {
-  DaemonConfig servable = config;
-  std::erase_if(servable.sources, [this](const SourceConfig& source) {
-    return !archive_.directory().ReadIdentity(source.archiver.source).ok();
-  });
-  std::erase_if(servable.serve.accounts, [&servable](const ServeAccountConfig& account) {
-    return servable.Find(account.source) == nullptr;
-  });
-  return servable;
 }
 
 // Everything that can be wrong with a new configuration, before anything is touched. The log is
@@ -188,9 +169,11 @@ void Daemon::Reload() {
   const uint64_t reserve_before = config().space_reserve_bytes;
   loaded_ = {std::move(plan.result), std::move(fresh->digests)};
   if (config().space_reserve_bytes != reserve_before) archive_.Resize(config().space_reserve_bytes);
-  if (plan.serve) serving_settled_ = false;
-  if (plan.rpc) rpc_settled_ = false;
-  if (!plan.rpc && rpc_ != nullptr) rpc_->Reload(config().rpc);
+  if (plan.serve) endpoints_->ServeAnew();
+  if (plan.rpc)
+    endpoints_->AnswerAnew();
+  else
+    endpoints_->ReloadRpc(config().rpc);
   CreateSources();
 }
 
@@ -221,10 +204,10 @@ void Daemon::StartWorkers() {
     };
     if (std::any_of(workers_.begin(), workers_.end(), same_name)) continue;
     workers_.push_back(std::make_shared<SourceWorker>(
-        source, SourceWorker::Surroundings{archive_.directory(), archive_.index(), *listener_,
-                                           options_.once, [this] { bell_.Ring(); },
-                                           control_->PauseOf(source.archiver.source),
-                                           &archive_.reserve()}));
+        source, SourceWorker::Surroundings{
+                    archive_.directory(), archive_.index(), endpoints_->listener(), options_.once,
+                    [this] { bell_.Ring(); }, control_->PauseOf(source.archiver.source),
+                    &archive_.reserve()}));
   }
 }
 
@@ -234,73 +217,16 @@ bool Daemon::Settled() const {
                      [](const auto& worker) { return worker->tried() && !worker->stopping(); });
 }
 
-// Serves as the configuration says, once every source has been recovered as far as it can be.
-void Daemon::SettleServing() {
-  for (const auto& worker : workers_)
-    if (not_served_.contains(worker->name()) && worker->condition().started)
-      serving_settled_ = false;
-  if (serve_again_at_ && Clock::now() >= *serve_again_at_) serving_settled_ = false;
-  if (serving_settled_) {
-    if (serving_ != nullptr) serving_->TryAgain();
-    return;
-  }
-  if (options_.once || !Settled()) return;
-  listener_->SetServing(nullptr);
-  if (serving_ != nullptr) serving_->Stop();
-  serving_.reset();
-  not_served_.clear();
-  serve_again_at_.reset();
-  serving_settled_ = true;
-  if (config().serve.port == 0) return;
-  DaemonConfig servable = Servable(config());
-  for (const SourceConfig& source : config().sources)
-    if (servable.Find(source.archiver.source) == nullptr)
-      not_served_.insert(source.archiver.source);
-  if (servable.serve.accounts.empty()) return;
-  auto started = DaemonServing::Start(servable, archive_.directory(), archive_.index());
-  if (!started.ok()) {
-    spdlog::error("cannot serve replicas: {}", started.error().message());
-    serve_again_at_ = Clock::now() + kServeRetryInterval;
-    return;
-  }
-  serving_ = std::move(*started);
-  listener_->SetServing(serving_);
-}
-
 // What is asked for in a browser, by a probe or by Prometheus.
-std::vector<DaemonRpc::Page> Daemon::Pages() const {
+std::vector<DaemonRpc::Page> Daemon::Pages(const RpcConfig& config) const {
   return {{"/healthz", rpc::Role::kNone, [this] { return health_.Health(); }},
           {"/readyz", rpc::Role::kNone, [this] { return health_.Ready(); }},
-          {"/metrics", config().rpc.metrics_anonymous ? rpc::Role::kNone : rpc::Role::kReader,
+          {"/metrics", config.metrics_anonymous ? rpc::Role::kNone : rpc::Role::kReader,
            [this] { return metrics_->Page(); }}};
 }
 
-// Answers remote callers as the configuration says: pages at once, calls as soon as every source
-// has been recovered as far as it can be.
-void Daemon::SettleRpc() {
-  if (options_.once) return;
-  if (!rpc_settled_) {
-    listener_->SetRpc(nullptr);
-    if (rpc_ != nullptr) rpc_->Stop();
-    rpc_.reset();
-    rpc_settled_ = true;
-    if (config().rpc.listen.empty()) return;
-    const auto live_state = [this](const std::string& source) {
-      const std::optional<LiveState> live = view_.StateOf(source);
-      return live ? live : ReadLiveState(archive_.directory(), source);
-    };
-    rpc_ = std::make_shared<DaemonRpc>(
-        config().rpc, DaemonRpc::Surroundings{archive_.directory(), archive_.index(), live_state,
-                                              Pages(), *control_});
-    listener_->SetRpc(rpc_);
-  }
-  if (rpc_ == nullptr) return;
-  if (was_ready_ || Settled()) rpc_->AcceptCalls();
-  rpc_->Settle();
-}
-
 void Daemon::Publish() {
-  for (const auto& worker : workers_) view_.Publish(*worker, serving_.get());
+  for (const auto& worker : workers_) view_.Publish(*worker, endpoints_->serving().get());
 }
 
 bool Daemon::Dead(const SourceWorker& worker) { return worker.finished() && !worker.stopping(); }
@@ -327,8 +253,8 @@ void Daemon::NoteHealth(bool stopping) {
 
 void Daemon::NoteMetrics() {
   DaemonMetrics::Turn turn;
-  turn.serving = serving_;
-  turn.rpc = rpc_;
+  turn.serving = endpoints_->serving();
+  turn.rpc = endpoints_->rpc();
   for (const auto& worker : workers_) {
     const SourceWorker::Condition condition = worker->condition();
     SourceMetrics& noted = turn.sources.emplace_back();
@@ -378,7 +304,7 @@ void Daemon::TellManager() {
                                                   [](const auto& w) { return Dead(*w); });
   if (!dead) manager_.Alive();
   manager_.Status(StatusLine());
-  if (Settled() && announce_ready_ && (serving_settled_ || options_.once)) {
+  if (Settled() && announce_ready_ && (options_.once || endpoints_->serving_settled())) {
     announce_ready_ = false;
     was_ready_ = true;
     manager_.Ready();
@@ -400,8 +326,7 @@ Status Daemon::Run() {
   for (;;) {
     if (signals_.reload.exchange(false) && !options_.once) Reload();
     SettleWorkers();
-    SettleServing();
-    SettleRpc();
+    if (!options_.once) endpoints_->Settle(config(), {workers_, Settled(), was_ready_});
     archive_.Mend();
     Publish();
     NoteHealth();
@@ -434,10 +359,7 @@ Status Daemon::Finish() {
     if (result.ok()) result = std::move(ended);
   }
   // Last: replicas and remote callers get what was archived to the end.
-  listener_->SetServing(nullptr);
-  listener_->SetRpc(nullptr);
-  if (serving_) serving_->Stop();
-  if (rpc_) rpc_->Stop();
+  endpoints_->Stop();
   TM_RETURN_IF_ERROR(archive_.index().Flush());
   spdlog::info("stopped; everything archived is sealed");
   return result;
