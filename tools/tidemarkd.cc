@@ -1,5 +1,7 @@
 // tidemarkd --config FILE: parse, wire, run. What it does is in daemon.cc.
 // tidemarkd --new-token NAME ROLE: a token for [rpc]'s access file.
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
@@ -38,6 +40,16 @@ void CatchSignals() {
   reload.sa_flags = SA_RESTART;  // nothing that is under way is to be disturbed by it
   sigaction(SIGHUP, &reload, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+}
+
+// What a large buffer took goes back to the system once it is freed, whichever thread had it. Left
+// to itself glibc raises both thresholds to the largest that it has seen freed, and then every
+// arena keeps some ten MiB of nothing (mallopt(3)).
+void ReturnFreedMemory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  mallopt(M_TRIM_THRESHOLD, 2 << 20);
+#endif
 }
 
 // The token alone on standard output, once; its line of the access file beside it.
@@ -95,6 +107,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? tidemark::kExitDone : tidemark::kExitUsage;
   }
 
+  ReturnFreedMemory();
   if (new_token->count() > 0) return PrintNewToken(token_for.first, token_for.second);
   CatchSignals();
   tidemark::Result<tidemark::LoadedConfig> loaded =
