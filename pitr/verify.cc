@@ -80,7 +80,7 @@ class Verification::Reading {
   // The newest file may be one that a running daemon has not published anything of: its header, as
   // far as it is written, is all that can be judged.
   void CheckUnpublished(uint64_t number) {
-    auto reader = SegmentReader::Open(view_.archive().files(), PathOf(number));
+    auto reader = OpenSegmentFile(view_.archive(), view_.source(), number);
     if (!reader.ok()) {
       const Status& error = reader.error();
       if (error.code() != Code::kTruncated && error.code() != Code::kNotFound)
@@ -109,7 +109,7 @@ class Verification::Reading {
 
   // What is lost beside it shows in the sets, once they are read.
   bool IsRoom(uint64_t behind) const {
-    auto reader = SegmentReader::Open(view_.archive().files(), PathOf(behind));
+    auto reader = OpenSegmentFile(view_.archive(), view_.source(), behind);
     return reader.ok() && !(*reader)->header().gap.missing.empty();
   }
 

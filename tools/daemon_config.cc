@@ -1,113 +1,16 @@
 #include "tools/daemon_config.h"
 
 #include <algorithm>
-#include <initializer_list>
 #include <limits>
-#include <optional>
 #include <set>
-#include <string_view>
 #include <toml.hpp>
 
 #include "replication/base/loopback.h"
 #include "replication/sink/lineage.h"
+#include "tools/config_table.h"
 
 namespace tidemark {
 namespace {
-
-// Reads the keys of one table, and notes in `settings` what then holds. The first thing found wrong
-// is kept and reported at the end, so that reading stays flat.
-class Table {
- public:
-  Table(const toml::value& value, std::string name, Settings* settings)
-      : value_(value), name_(std::move(name)), settings_(*settings) {}
-
-  void Text(const char* key, std::string* out) {
-    const toml::value* found = Find(key);
-    if (found != nullptr && !found->is_string()) return Complain(*found, key, "must be a string");
-    if (found != nullptr) *out = found->as_string().str;
-    settings_[key] = '"' + *out + '"';
-  }
-  void Flag(const char* key, bool* out) {
-    const toml::value* found = Find(key);
-    if (found != nullptr && !found->is_boolean())
-      return Complain(*found, key, "must be true or false");
-    if (found != nullptr) *out = found->as_boolean();
-    settings_[key] = *out ? "true" : "false";
-  }
-  void Flag(const char* key, std::optional<bool>* out) {
-    if (Find(key) == nullptr) {
-      settings_[key] = "not set";
-      return;
-    }
-    bool value = false;
-    Flag(key, &value);
-    *out = value;
-  }
-  template <typename Integer>
-  void Number(const char* key, int64_t min, int64_t max, Integer* out, int64_t unit = 1) {
-    const toml::value* found = Find(key);
-    if (found != nullptr &&
-        (!found->is_integer() || found->as_integer() < min || found->as_integer() > max))
-      return Complain(
-          *found, key,
-          "must be a whole number from " + std::to_string(min) + " to " + std::to_string(max));
-    if (found != nullptr) *out = static_cast<Integer>(found->as_integer() * unit);
-    settings_[key] = std::to_string(static_cast<int64_t>(*out) / unit);
-  }
-  void Texts(const char* key, std::vector<std::string>* out) {
-    const toml::value* found = Find(key);
-    if (found != nullptr && !found->is_array())
-      return Complain(*found, key, "must be an array of strings");
-    for (size_t i = 0; found != nullptr && i < found->as_array().size(); ++i) {
-      const toml::value& one = found->as_array()[i];
-      if (!one.is_string() || one.as_string().str.empty())
-        return Complain(one, key, "must be an array of strings");
-      out->push_back(one.as_string().str);
-    }
-    std::string& shown = settings_[key];
-    for (const std::string& one : *out) shown += (shown.empty() ? "\"" : ", \"") + one + '"';
-    shown = '[' + shown + ']';
-  }
-  // One of several words.
-  template <typename Enum>
-  void Choice(const char* key, std::initializer_list<std::pair<const char*, Enum>> choices,
-              Enum* out) {
-    std::string words, word;
-    for (const auto& [name, value] : choices) {
-      words += (words.empty() ? "" : ", ") + std::string(name);
-      if (value == *out) word = name;
-    }
-    Text(key, &word);
-    for (const auto& [name, value] : choices)
-      if (word == name) {
-        *out = value;
-        return;
-      }
-    Complain(value_.contains(key) ? value_.at(key) : value_, key, "must be one of " + words);
-  }
-  const toml::value* Find(const char* key) {
-    known_.insert(key);
-    return value_.contains(key) ? &value_.at(key) : nullptr;
-  }
-  void Complain(const toml::value& where, const std::string& key, const std::string& what) {
-    if (status_.ok())
-      status_ = Status(Code::kUsage, where.location().file_name() + ":" +
-                                         std::to_string(where.location().line()) + ": " + name_ +
-                                         key + " " + what);
-  }
-  Status Finish() {
-    for (const auto& [key, value] : value_.as_table())
-      if (!known_.contains(key)) Complain(value, key, "is not a setting that tidemarkd knows");
-    return status_;
-  }
-
- private:
-  const toml::value& value_;
-  const std::string name_;
-  Settings& settings_;
-  std::set<std::string, std::less<>> known_;
-  Status status_;
-};
 
 // `hosts`, or `host` and `port`; neither with a socket.
 Status TakeHosts(const std::vector<std::string>& texts, bool port_given, SourceConfig* config) {
@@ -137,7 +40,7 @@ Status TakeHosts(const std::vector<std::string>& texts, bool port_given, SourceC
 
 Status ReadSource(const toml::value& value, SourceConfig* config) {
   if (!value.is_table()) return Status(Code::kUsage, "every source must be a table: [[source]]");
-  Table table(value, "source.", &config->settings);
+  ConfigTable table(value, "source.", &config->settings);
   ConnectionOptions& connection = config->connection;
   ArchiverOptions& archiver = config->archiver;
   std::string tls_mode = TlsModeName(connection.tls.mode);
@@ -188,7 +91,7 @@ Status ReadSource(const toml::value& value, SourceConfig* config) {
 Status ReadServeAccount(const toml::value& value, ServeAccountConfig* account) {
   if (!value.is_table())
     return Status(Code::kUsage, "every account must be a table: [[serve.account]]");
-  Table table(value, "serve.account.", &account->settings);
+  ConfigTable table(value, "serve.account.", &account->settings);
   table.Text("user", &account->user);
   table.Text("password_file", &account->password.file);
   table.Text("password_environment", &account->password.environment_variable);
@@ -198,7 +101,7 @@ Status ReadServeAccount(const toml::value& value, ServeAccountConfig* account) {
 
 Status ReadServe(const toml::value& value, ServeConfig* serve) {
   if (!value.is_table()) return Status(Code::kUsage, "serve must be a table: [serve]");
-  Table table(value, "serve.", &serve->settings);
+  ConfigTable table(value, "serve.", &serve->settings);
   table.Text("listen_address", &serve->listen_address);
   table.Number("port", 1, 65535, &serve->port);
   table.Text("tls_certificate_file", &serve->tls_certificate_file);
@@ -272,7 +175,7 @@ Status CheckRpcSettings(const RpcConfig& rpc) {
 Status ReadRpc(const toml::value& value, RpcConfig* config) {
   using rpc::Role;
   if (!value.is_table()) return Status(Code::kUsage, "rpc must be a table: [rpc]");
-  Table table(value, "rpc.", &config->settings);
+  ConfigTable table(value, "rpc.", &config->settings);
   table.Texts("listen", &config->listen);
   table.Choice("unix_mode", {{"0600", uint32_t{0600}}, {"0660", uint32_t{0660}}},
                &config->unix_mode);
@@ -298,7 +201,7 @@ Status ReadRpc(const toml::value& value, RpcConfig* config) {
 
 Status ReadLog(const toml::value& value, LogConfig* log) {
   if (!value.is_table()) return Status(Code::kUsage, "log must be a table: [log]");
-  Table table(value, "log.", &log->settings);
+  ConfigTable table(value, "log.", &log->settings);
   table.Text("level", &log->level);
   table.Choice("format", {{"text", LogFormat::kText}, {"json", LogFormat::kJson}}, &log->format);
   table.Choice("destination",
@@ -339,7 +242,7 @@ Status CheckContinues(const DaemonConfig& config) {
 
 Status ReadConfig(const toml::value& root, DaemonConfig* config) {
   static const toml::value kEmptyTable = toml::table();
-  Table table(root, "", &config->settings);
+  ConfigTable table(root, "", &config->settings);
   table.Text("archive", &config->archive);
   table.Number("space_reserve_mib", 0, 1 << 20, &config->space_reserve_bytes, 1 << 20);
   const toml::value* log = table.Find("log");

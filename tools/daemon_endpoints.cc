@@ -85,10 +85,8 @@ void DaemonEndpoints::SettleRpc(const RpcConfig& config, const Turn& turn) {
 }
 
 void DaemonEndpoints::Stop() {
-  listener_.SetServing(nullptr);
-  listener_.SetRpc(nullptr);
-  if (serving_ != nullptr) serving_->Stop();
-  if (rpc_ != nullptr) rpc_->Stop();
+  StopServing();
+  StopRpc();
 }
 
 void DaemonEndpoints::StopServing() {

@@ -166,10 +166,9 @@ SourceFacts Server::Facts(Dice& dice) const {
   facts.gtid_purged = purged_;
   const auto& newest = files_.back()->transactions;
   for (size_t owned = dice.Below(3), i = newest.size(); owned > 0 && i > 0; --owned) {
-    GtidSet one;
-    one.Add(newest[--i].gtid);
-    facts.gtid_executed.Subtract(one);
-    facts.gtid_owned.Add(one);
+    const Gtid& gtid = newest[--i].gtid;
+    facts.gtid_executed.Subtract(gtid);
+    facts.gtid_owned.Add(gtid);
   }
   facts.binlogs_visible = true;
   for (const auto& file : files_) facts.binlogs.push_back({file->name, file->bytes.size()});
