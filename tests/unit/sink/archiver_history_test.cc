@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/process.h"
 #include "tests/unit/sink/archiver_life.h"
 
 namespace tidemark {
@@ -104,6 +105,42 @@ TEST_F(ArchiverHistoryTest, WhatWasMadeAnewInFrontOfTheLastOneIsADivergence) {
   ExpectRefused("another transaction " + BuilderGtid(8).ToString());
 }
 
+// `pitr verify` tells of it; a source is judged by what does read.
+TEST_F(ArchiverHistoryTest, SegmentThatDoesNotReadOnTheWayIsPassedOver) {
+  const Uuid other = *Uuid::Parse("bbbbbbbb-0000-0000-0000-000000000002");
+  const std::vector<Gtid> behind = {
+      {{other, ""}, 1}, {{*Uuid::Parse("cccccccc-0000-0000-0000-000000000003"), ""}, 1}};
+  server_.Commit(8);
+  ModelServer same(other), anew(other);
+  same.Commit(8);
+  anew.Commit(5);
+  anew.clock_us += 1'000'000;
+  anew.Commit(3);
+  anew.clock_us -= 1'000'000;
+  ASSERT_TRUE(Life(files_, listener_, server_).Once().ok());
+  for (const Gtid& gtid : behind) {
+    for (ModelServer* server : {&server_, &same, &anew}) (void)server->Commit({.gtid = gtid});
+    ASSERT_TRUE(Life(files_, listener_, server_).Once().ok());
+  }
+  // What the second one has of `other` is looked for, before the first.
+  const auto segments = ReadArchive(files_);
+  ASSERT_EQ(segments.size(), 3u);
+  ASSERT_EQ(segments[1].footer.gtids.Count(), 1u);
+  ArchiveDirectory archive(files_, testing::kArchive);
+  const std::string path = archive.SegmentPath(testing::kSource, segments[1].header.number);
+  std::string damaged = files_.memory().Contents(path);
+  damaged[segments[1].footer.frames[0].stored_offset + 20] ^= 1;
+  files_.memory().Put(path, damaged);
+
+  server_ = anew;
+  const Status refused = Life(files_, listener_, server_).Once();
+  EXPECT_EQ(refused.code(), Code::kDivergence) << refused.message();
+  EXPECT_THAT(refused.message(), HasSubstr("another transaction " + BuilderGtid(8).ToString()));
+  server_ = same;
+  const Status archived = Life(files_, listener_, server_).Once();
+  EXPECT_TRUE(archived.ok()) << archived.message();
+}
+
 // By such a one an operator has a server pass over a transaction, or takes an errant one for had.
 TEST_F(ArchiverHistoryTest, EmptyTransactionOnEitherSideIsNone) {
   for (const bool ours : {true, false}) {
@@ -161,6 +198,27 @@ TEST_F(ArchiverHistoryTest, PlaceThatIsGoneIsGoneForTheSecondConnectionToo) {
   EXPECT_GT(connections, 1);
   EXPECT_EQ(life.source().requests().back().file, "");
   EXPECT_EQ(Archived(), BuilderSet(1, 9));
+}
+
+// A link that breaks behind it each time has not got anywhere: tries are further and further apart.
+TEST_F(ArchiverHistoryTest, ComparedTransactionDoesNotMakeTriesMoreFrequent) {
+  constexpr uint64_t kDumps = 20;
+  (void)server_.Commit();
+  ASSERT_TRUE(Life(files_, listener_, server_).Once().ok());
+  Life life(files_, listener_, server_, {}, 10'000'000);
+  DumpRequest with_last;
+  with_last.file = server_.files[0].name;
+  with_last.position = server_.files[0].transactions[0].begin;
+  const uint64_t events = server_.Dump(with_last).size();
+  for (uint64_t dump = 1; dump <= kDumps; ++dump) life.source().CutAt(dump * events);
+  const auto begun = std::chrono::steady_clock::now();
+  ASSERT_TRUE(life.Start().ok());
+  ASSERT_TRUE(
+      testing::WaitUntil([&] { return life.source().requests().size() >= kDumps; }, 20'000));
+  // 1, 2, 4 … 2^18 microseconds, or half of that.
+  EXPECT_GE(std::chrono::steady_clock::now() - begun, std::chrono::microseconds(1 << 18));
+  for (const DumpRequest& request : life.source().requests())
+    EXPECT_EQ(request.position, with_last.position);
 }
 
 // Nothing tells then (GUARANTEES.md says so), and a long absence must not end in a refusal.

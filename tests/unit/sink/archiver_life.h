@@ -12,17 +12,18 @@
 
 namespace tidemark::testing {
 
-// One daemon's life on an archive; what was announced survives it in `listener`.
+// One daemon's life on an archive; what was announced survives it in `listener`. Waits between
+// tries begin with a microsecond.
 class Life {
  public:
   Life(FaultyFiles& files, CheckingListener& listener, ModelServer& server,
-       ArchiverOptions options = {})
+       ArchiverOptions options = {}, int64_t backoff_us_max = 100)
       : archive_(files, kArchive) {
     options.source = kSource;
     options.server_id = 9;
     options.heartbeat_us = 1000;  // a ModelSource sends them so often
     options.backoff_us_min = 1;
-    options.backoff_us_max = 100;
+    options.backoff_us_max = backoff_us_max;
     auto source = std::make_unique<ModelSource>(server);
     source_ = source.get();
     archiver_ = std::make_unique<SourceArchiver>(archive_, std::move(source), SystemClock(),
