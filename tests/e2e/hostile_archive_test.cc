@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kSecondsMax = 60;
+constexpr int kSecondsMax = kSanitized ? 300 : 60;
 // Address space, so more than is ever resident: RocksDB and the threads' stacks reserve some.
 constexpr char kAddressSpaceKiB[] = "3000000";
 
