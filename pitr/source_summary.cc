@@ -46,6 +46,11 @@ Json ToJson(const LiveState& live) {
     json["error"] = {
         {"code", live.error->code}, {"message", live.error->message}, {"hint", live.error->hint}};
   if (live.paused) json["paused"] = tidemark::ToJson(*live.paused);
+  if (live.gap_ahead) {
+    Json& gap = json["gap_ahead"];
+    gap = {{"missing", live.gap_ahead->missing}, {"reason", live.gap_ahead->reason}};
+    AddTime(&gap, "noticed", live.gap_ahead->noticed_us);
+  }
   return json;
 }
 
@@ -89,6 +94,9 @@ std::optional<LiveState> ParseLiveState(const std::string& text) {
     live.error = {TextOf(*error, "code"), TextOf(*error, "message"), TextOf(*error, "hint")};
   if (const auto paused = json.find("paused"); paused != json.end() && paused->is_object())
     live.paused = {TextOf(*paused, "by"), NumberOf(*paused, "at_us"), TextOf(*paused, "reason")};
+  if (const auto gap = json.find("gap_ahead"); gap != json.end() && gap->is_object())
+    live.gap_ahead = {TextOf(*gap, "missing"), TextOf(*gap, "reason"),
+                      NumberOf(*gap, "noticed_us")};
   return live;
 }
 

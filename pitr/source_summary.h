@@ -51,6 +51,12 @@ struct LiveError {
   std::string hint;
 };
 
+struct LiveGap {
+  std::string missing;
+  std::string reason;
+  int64_t noticed_us = 0;
+};
+
 struct LiveState {
   std::string state;
   std::string server;  // where it is archived from, or was last: "db1:3306" or a socket's path
@@ -60,6 +66,8 @@ struct LiveState {
   std::vector<LiveReplica> replicas;
   std::optional<LiveError> error;
   std::optional<OperatorNote> paused;  // by whom; state is "paused"
+  // Adopted, and not part of the archive's coverage yet: nothing behind it is archived.
+  std::optional<LiveGap> gap_ahead;
 };
 
 // nullopt if the text is no daemon.json; members that are not there are empty.

@@ -57,6 +57,10 @@ void DaemonView::Publish(const SourceWorker& worker, const DaemonServing* servin
                       {"hint", status.last_error.hint()}};
   if (const auto& pause = worker.pause())
     state["paused"] = {{"by", pause->by}, {"at_us", pause->at_us}, {"reason", pause->reason}};
+  if (const GapRecord& gap = status.gap_ahead; !gap.missing.empty())
+    state["gap_ahead"] = {{"missing", gap.missing.ToString()},
+                          {"reason", gap.reason},
+                          {"noticed_us", gap.noticed_us}};
   std::string text =
       state.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   {

@@ -198,7 +198,8 @@ void AddSegments(const DaemonNumbers& numbers, MetricFamilies* page) {
       "Transactions that are missing in the archive for good. at=\"start\": they were "
       "purged on the source before it was archived at all, the archive begins behind them; "
       "at=\"inside\": a hole, through which no restore can go. acknowledged=\"true\": somebody "
-      "has said that this is known.");
+      "has said that this is known. With those that were adopted and behind which nothing is "
+      "archived yet.");
   for (const SourceMetrics& source : numbers.sources) {
     if (!source.totals) continue;
     const ArchiveTotals& totals = *source.totals;
@@ -209,8 +210,10 @@ void AddSegments(const DaemonNumbers& numbers, MetricFamilies* page) {
         page->Sample(labels, Number(known ? acknowledged : missing - acknowledged));
       }
     };
-    add("start", totals.gap_at_start, totals.acknowledged_at_start);
-    add("inside", totals.gap_inside, totals.acknowledged_inside);
+    const uint64_t ahead = source.archiver.gap_ahead.missing.Count();
+    const bool begun = totals.sealed.segments + totals.open.segments > 0;
+    add("start", totals.gap_at_start + (begun ? 0 : ahead), totals.acknowledged_at_start);
+    add("inside", totals.gap_inside + (begun ? ahead : 0), totals.acknowledged_inside);
   }
 }
 

@@ -44,11 +44,17 @@ void Session::OnConnected(const Uuid& server_uuid, const GapRecord& gap) {
   stream_position_ = 0;
   head_.clear();
   if (gap.missing.empty()) return;
-  gap_.missing.Add(gap.missing);
-  gap_.reason = gap.reason;
-  gap_.noticed_us = gap.noticed_us;
+  gap_ahead_.missing.Add(gap.missing);
+  gap_ahead_.reason = gap.reason;
+  gap_ahead_.noticed_us = gap.noticed_us;
   resume_.executed.Add(gap.missing);
   resume_.missing.Add(gap.missing);
+}
+
+void Session::ForgetGapAhead() {
+  resume_.executed.Subtract(gap_ahead_.missing);
+  resume_.missing.Subtract(gap_ahead_.missing);
+  gap_ahead_ = {};
 }
 
 void Session::SkipTo(uint64_t position) {
@@ -263,7 +269,7 @@ Status Session::SentAgain(const Gtid& gtid) const {
 
 bool Session::FollowsSegment(uint64_t begin) const {
   return segment_ && segment_->next_position == begin && segment_->file == stream_file_ &&
-         segment_->server_uuid == server_uuid_ && gap_.missing.empty();
+         segment_->server_uuid == server_uuid_ && gap_ahead_.missing.empty();
 }
 
 Result<std::unique_ptr<SegmentStart>> Session::StartSegment(uint64_t begin,
@@ -272,13 +278,13 @@ Result<std::unique_ptr<SegmentStart>> Session::StartSegment(uint64_t begin,
     return Status(Code::kCorruption, "the source sent an event before its format description");
   auto start = std::make_unique<SegmentStart>();
   SegmentHeader& header = start->header;
-  if (!gap_.missing.empty()) resume_.next_segment += kSegmentNumbersPerGap;
+  if (!gap_ahead_.missing.empty()) resume_.next_segment += kSegmentNumbersPerGap;
   header.number = resume_.next_segment++;
   header.source_name = source_name_;
   header.server_uuid = server_uuid_;
   header.source_file = stream_file_;
   header.previous = resume_.executed;
-  header.gap = std::exchange(gap_, {});
+  header.gap = std::exchange(gap_ahead_, {});
   const bool native = !head_.empty() && begin == stream_position_ && !Have(kBinlogMagicSize);
   if (native) {
     start->file_head = std::move(head_);

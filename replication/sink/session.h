@@ -86,6 +86,8 @@ class Session {
   // for ever and has been allowed to: it becomes part of `executed` and is recorded in the next
   // segment's header, whose number leaves room for it (gap_room.h).
   void OnConnected(const Uuid& server_uuid, const GapRecord& gap);
+  // Before a connection: what no segment records yet, another server may have.
+  void ForgetGapAhead();
   // The dump over that connection is asked to begin with our last transaction once more, which is
   // then compared and passed over.
   void ExpectLastAgain() { expects_last_ = true; }
@@ -107,6 +109,8 @@ class Session {
   // Our last transaction is still to come once more, or not through.
   bool comparing() const { return expects_last_ || in_last_; }
   const ResumePoint& resume() const { return resume_; }
+  // Adopted, and in no segment's header yet.
+  const GapRecord& gap_ahead() const { return gap_ahead_; }
   // Of an OnEvent that answered kGap: what the source should have sent before.
   const GtidSet& unsent() const { return unsent_; }
 
@@ -133,7 +137,7 @@ class Session {
   const std::string source_name_;
   const SessionLimits limits_;
   ResumePoint resume_;
-  GapRecord gap_;  // to be recorded in the next segment
+  GapRecord gap_ahead_;
   Uuid server_uuid_;
   std::string stream_file_;       // the file the sender is in
   uint64_t stream_position_ = 0;  // where its next event begins, unless it skips

@@ -302,6 +302,7 @@ Status SourceArchiver::Perform(Bytes bytes, ScannedEvent event, SessionAction& a
       pipeline_ =
           std::make_unique<Pipeline>(archive_, options_.source, clock_, announcer_, options);
     }
+    if (!action.begin->header.gap.missing.empty()) ShowGapAhead();
     segment_begun_us_ = clock_.MonotonicMicroseconds();
     appended_ = {action.begin->header.number, 0};
     TM_RETURN_IF_ERROR(

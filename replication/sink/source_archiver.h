@@ -79,6 +79,9 @@ struct ArchiverStatus {
   std::optional<Uuid> server_uuid;
   SemiSyncState semi_sync = SemiSyncState::kOff;
   AckCounters acks;  // since the start
+  // Transactions that were adopted as a gap, and that no segment records yet, since nothing behind
+  // them is archived.
+  GapRecord gap_ahead;
   MeterReading meter;
 };
 
@@ -117,6 +120,7 @@ class SourceArchiver {
   Status BetweenTransactions();
   Status AwaitEvent();
   Status SealIfAsked();
+  void ShowGapAhead();
   void BeginDump();
   Status NoteAckWanted(const ScannedEvent& event);
   Status AfterFirstEvent();

@@ -69,6 +69,7 @@ Result<GtidSet> SourceArchiver::SharedWithParent(const SourceFacts& facts) {
 }
 
 Status SourceArchiver::Connect(DumpRequest* request) {
+  session_->ForgetGapAhead();
   // Where nothing is of our own yet, the server that was archived last is that of a history which
   // was given up.
   const bool parents_end = !identity_.forks.empty() && session_->resume().place.file.empty();
@@ -100,6 +101,7 @@ Status SourceArchiver::Connect(DumpRequest* request) {
         "[{}] gap: {} is not archived: {} (pitr import fills it, should the files turn up)",
         options_.source, gap.missing.ToString(), gap.reason);
   session_->OnConnected(facts.server_uuid, gap);
+  ShowGapAhead();
   request->exclude = Excluded(facts);
   meter_.OnConnected(facts.gtid_executed.Minus(request->exclude).Count());
   if (!compare_by_gtid_ && CanBeginWithLast(facts, *request)) BeginWithLast(request);
@@ -148,6 +150,11 @@ Status SourceArchiver::CompareLast(const SourceFacts& facts) {
   return ReadOrigins(*source_, facts.server_uuid, request, [&](const TransactionOrigin& theirs) {
     return ComparedWithOurs(options_.source, ours.at(theirs.gtid), theirs);
   });
+}
+
+void SourceArchiver::ShowGapAhead() {
+  std::lock_guard lock(mutex_);
+  status_.gap_ahead = session_->gap_ahead();
 }
 
 bool SourceArchiver::ArchivedLately(const Uuid& server_uuid) const {

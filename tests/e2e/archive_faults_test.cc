@@ -58,11 +58,19 @@ TEST(ArchiveFaults, PurgedTransactionsAreAnErrorUntilAdoptedAndThenAGap) {
   const GtidSet lost = ExecutedOn(*primary).Minus(daemon.Archived()).Minus(purged);
   ASSERT_TRUE(primary->Execute("FLUSH BINARY LOGS").ok());
   auto files = primary->Query("SHOW BINARY LOGS");
-  ASSERT_TRUE(
-      primary
-          ->Execute("PURGE BINARY LOGS TO '" + files->back()[0] + "'; INSERT INTO d.t VALUES (3)")
-          .ok());
+  ASSERT_TRUE(primary->Execute("PURGE BINARY LOGS TO '" + files->back()[0] + "'").ok());
   daemon.Start();
+  // Said at once, also while nothing is committed behind it.
+  const auto ahead = [&] {
+    const nlohmann::json status = daemon.Status();
+    return status.is_object() && status["daemon"].is_object()
+               ? status["daemon"].value("gap_ahead", nlohmann::json())
+               : nlohmann::json();
+  };
+  ASSERT_TRUE(testing::WaitUntil([&] { return ahead().is_object(); }, 20'000)) << daemon.LogTail();
+  EXPECT_EQ(*GtidSet::Parse(ahead()["missing"].get<std::string>()), lost);
+  EXPECT_THAT(daemon.Pitr({"status"}).out, HasSubstr("GAP           " + lost.ToString() + ": "));
+  ASSERT_TRUE(primary->Execute("INSERT INTO d.t VALUES (3)").ok());
   ASSERT_TRUE(daemon.WaitFor(ExecutedOn(*primary).Minus(purged).Minus(lost))) << daemon.LogTail();
   EXPECT_EQ(daemon.Stop(), 0);
   const nlohmann::json both = daemon.Status()["coverage"]["gaps"];

@@ -52,12 +52,17 @@ void PrintSource(const Json& json) {
                                 ? "no: the archive begins with the source's first transaction"
                                 : "that has at least " + ShortSet(before));
   const Json& gaps = coverage.at("gaps");
-  if (gaps.empty()) Say("gaps          none\n");
+  const Json ahead =
+      json.at("daemon").is_object() ? json["daemon"].value("gap_ahead", Json()) : Json();
+  if (gaps.empty() && ahead.is_null()) Say("gaps          none\n");
   for (const Json& gap : gaps) {
     const std::string missing = gap.at("missing"), acknowledged = gap.at("acknowledged");
     Say("{}           {}: {}{}\n", missing == acknowledged ? "gap" : "GAP", ShortSet(missing),
         gap.at("reason").get<std::string>(), HowAcknowledged(missing, acknowledged));
   }
+  if (!ahead.is_null())
+    Say("GAP           {}: {}; nothing behind it is archived yet\n",
+        ShortSet(ahead.at("missing").get<std::string>()), ahead.at("reason").get<std::string>());
   if (const Json& error = coverage.at("acknowledgements_error"); !error.is_null())
     Say("WARNING       no gap counts as acknowledged: {}\n", error.get<std::string>());
 }

@@ -97,6 +97,11 @@ v1::DaemonStatus ToMessage(const LiveState& live) {
     message.mutable_error()->set_hint(live.error->hint);
   }
   if (live.paused) *message.mutable_paused() = rpc::ToMessage(*live.paused);
+  if (live.gap_ahead) {
+    message.mutable_gap_ahead()->set_missing(live.gap_ahead->missing);
+    message.mutable_gap_ahead()->set_reason(live.gap_ahead->reason);
+    message.mutable_gap_ahead()->set_noticed_us(live.gap_ahead->noticed_us);
+  }
   return message;
 }
 
@@ -112,6 +117,9 @@ LiveState LiveFromMessage(const v1::DaemonStatus& message) {
   if (message.has_error())
     live.error = {message.error().code(), message.error().message(), message.error().hint()};
   if (message.has_paused()) live.paused = rpc::FromMessage(message.paused());
+  if (message.has_gap_ahead())
+    live.gap_ahead = {message.gap_ahead().missing(), message.gap_ahead().reason(),
+                      message.gap_ahead().noticed_us()};
   return live;
 }
 

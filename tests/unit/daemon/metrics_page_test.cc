@@ -178,6 +178,22 @@ TEST(MetricsPage, AcknowledgedGapsAreCountedApart) {
   EXPECT_EQ(page.Value(gaps + "acknowledged=\"true\"}"), 4);
 }
 
+TEST(MetricsPage, GapThatNoSegmentRecordsYetCounts) {
+  for (const bool begun : {false, true}) {
+    SCOPED_TRACE(begun);
+    DaemonNumbers numbers = BusyDaemon();
+    numbers.sources[0].totals.emplace();
+    numbers.sources[0].totals->open.segments = begun ? 1 : 0;
+    numbers.sources[0].totals->gap_at_start = 2;
+    numbers.sources[0].archiver.gap_ahead.missing =
+        *GtidSet::Parse("aaaaaaaa-0000-0000-0000-000000000001:1-7");
+    const MetricsPage page(RenderMetrics(numbers));
+    const std::string gaps = "tidemark_source_gap_transactions{source=\"main\",at=";
+    EXPECT_EQ(page.Value(gaps + "\"start\",acknowledged=\"false\"}"), begun ? 2 : 9);
+    EXPECT_EQ(page.Value(gaps + "\"inside\",acknowledged=\"false\"}"), begun ? 7 : 0);
+  }
+}
+
 TEST(MetricsPage, WhatIsNotKnownIsAbsentAndNotZero) {
   DaemonNumbers numbers;
   numbers.sources.resize(1);

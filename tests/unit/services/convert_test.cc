@@ -210,10 +210,11 @@ TEST(ConvertProperty, StatusComesBackAsItWas) {
     if (make.Coin()) summary.end = {make.Text(), make.Text(), make.Unsigned()};
     std::optional<LiveState> live;
     if (make.Coin()) {
-      live = {make.Text(),  make.Text(), make.Text(), make.Text(), make.Several(&Maker::Replica),
-              std::nullopt, std::nullopt};
+      live = {make.Text(),  make.Text(),  make.Text(), make.Text(), make.Several(&Maker::Replica),
+              std::nullopt, std::nullopt, std::nullopt};
       if (make.Coin()) live->error = {make.Text(), make.Text(), make.Text()};
       if (make.Coin()) live->paused = make.Note();
+      if (make.Coin()) live->gap_ahead = {make.Text(), make.Text(), make.Time()};
     }
     const auto back = FromMessage(Sent(ToMessage(summary, live)));
     ASSERT_TRUE(back.ok()) << back.error().message();

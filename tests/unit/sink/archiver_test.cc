@@ -254,6 +254,55 @@ TEST_F(ArchiverTest, PurgedTransactionsAreRefusedUnlessAdopted) {
   EXPECT_EQ(segments[0].raw, server_.files[0].bytes);
 }
 
+// It is told at once, although nothing records it before something is archived behind it.
+TEST_F(ArchiverTest, AdoptedGapIsInTheStatusUntilASegmentRecordsIt) {
+  server_.Commit(3);
+  server_.Rotate();
+  server_.PurgeFirstFile();
+  ArchiverOptions options;
+  options.adopt_purged = true;
+  Life life(files_, listener_, server_, options);
+  ASSERT_TRUE(life.Start().ok());
+  life.source().WaitForEnd();
+  EXPECT_EQ(life.archiver().status().gap_ahead.missing, BuilderSet(1, 3));
+  EXPECT_THAT(life.archiver().status().gap_ahead.reason, HasSubstr("adopt_purged"));
+  {
+    std::lock_guard lock(life.source().mutex());
+    server_.Commit(1);
+  }
+  life.source().Break();
+  ASSERT_TRUE(listener_.WaitFor(BuilderSet(4, 4)));
+  EXPECT_TRUE(life.archiver().status().gap_ahead.missing.empty());
+  ASSERT_TRUE(life.Stop().ok());
+  EXPECT_EQ(ReadArchive(files_).back().header.gap.missing, BuilderSet(1, 3));
+}
+
+TEST_F(ArchiverTest, WhatNoSegmentRecordsAsAGapIsTakenFromAServerThatHasIt) {
+  server_.Commit(2);
+  ModelServer replica(*Uuid::Parse("bbbbbbbb-0000-0000-0000-000000000002"));
+  replica.Commit(6);
+  ArchiverOptions options;
+  options.adopt_purged = true;
+  ASSERT_TRUE(Life(files_, listener_, server_, options).Once().ok());
+  server_.Rotate();
+  server_.Commit(3);
+  server_.Rotate();
+  server_.PurgeFirstFile();
+  server_.PurgeFirstFile();
+  Life life(files_, listener_, server_, options);
+  ASSERT_TRUE(life.Start().ok());
+  life.source().WaitForEnd();
+  ASSERT_EQ(life.archiver().status().gap_ahead.missing, BuilderSet(3, 5));
+  {
+    std::lock_guard lock(life.source().mutex());
+    server_ = std::move(replica);
+  }
+  life.source().Break();
+  ASSERT_TRUE(listener_.WaitFor(BuilderSet(1, 6)));
+  ASSERT_TRUE(life.Stop().ok());
+  for (const auto& segment : ReadArchive(files_)) EXPECT_TRUE(segment.header.gap.missing.empty());
+}
+
 // The archive does not have it either. A source refuses who claims transactions of its own UUID
 // that it never had.
 TEST_F(ArchiverTest, SourceThatLacksOnlyWhatIsARecordedGapIsNoDivergence) {
