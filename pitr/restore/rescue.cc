@@ -18,24 +18,25 @@ namespace {
 constexpr uint32_t kServerIdMin = 1u << 31;
 constexpr int64_t kHeartbeatUs = 5'000'000;
 
-// The first in archive order that the server does not have: the pipe is one session.
-std::string RejectedOf(SourceAccess& source, const Rescue& rescue, const GtidSet& executed) {
-  const GtidSet left = rescue.missing.Minus(executed);
-  std::string rejected;
-  if (!left.empty())
-    (void)ReadRescued(source, rescue, left,
-                      [&](const Transaction& transaction) {
-                        rejected = transaction.gtid.ToString();
-                        return false;
-                      },
-                      {});
-  return rejected;
+// Of `some` (not empty) the first in archive order.
+Result<Gtid> FirstOf(SourceAccess& source, const Rescue& rescue, const GtidSet& some) {
+  Gtid first;
+  TM_RETURN_IF_ERROR(ReadRescued(source, rescue, some,
+                                 [&](const Transaction& transaction) {
+                                   first = transaction.gtid;
+                                   return false;
+                                 },
+                                 {}));
+  return first;
 }
 
 Status Refused(SourceAccess& source, const Rescue& rescue, const GtidSet& executed,
                const Status& why) {
-  const std::string rejected = RejectedOf(source, rescue, executed);
-  if (rejected.empty()) return why;
+  const GtidSet left = rescue.missing.Minus(executed);
+  if (left.empty()) return why;
+  const Result<Gtid> first = FirstOf(source, rescue, left);  // the pipe is one session
+  if (!first.ok()) return why;
+  const std::string rejected = first->ToString();
   return Status(Code::kTargetRefused, "transaction " + rejected + ": " + why.message(),
                 why.hint() +
                     ". If it is in conflict with what is on the server, undo that there, or apply "
@@ -60,6 +61,13 @@ Result<Rescue> PlanRescue(SourceAccess& source, const GtidSet& executed) {
   rescue.own = executed.Minus(coverage.end);
   rescue.last_shared = coverage.archived.Intersection(executed).LastOnes();
   TM_ASSIGN_OR_RETURN(rescue.until, source.Resolve(Target{}));
+  rescue.newer = rescue.own;
+  if (rescue.missing.empty()) return rescue;
+  Target behind;
+  behind.kind = TargetKind::kGtid;
+  TM_ASSIGN_OR_RETURN(behind.gtid, FirstOf(source, rescue, rescue.missing));
+  TM_ASSIGN_OR_RETURN(const Boundary first, source.Resolve(behind));
+  rescue.newer.Add(coverage.archived.Intersection(executed).Minus(first.set));
   return rescue;
 }
 

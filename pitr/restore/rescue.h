@@ -3,9 +3,11 @@
 // sets; they are read from the archive, byte for byte, and go to the server by the pipe of stock
 // tools, under their own GTIDs.
 //
-// The server may have been written to since, and usually has: then a row that a transaction changes
-// may have changed, and the transaction fails. What was applied before it stays. One thread. A
-// crash leaves whole transactions on the server; the same again goes on.
+// The server may have been written to since (Rescue::newer), and usually has. Then a transaction
+// may fail: what was applied before it stays. Or, worse, it does not: MySQL finds the row of an
+// update by its key, compares nothing else, and an old change overwrites a newer one. Whoever
+// applies has to ask. One thread. A crash leaves whole transactions on the server; the same again
+// goes on.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +27,10 @@ struct Rescue {
   GtidSet missing;  // archived, and not on the server
   // Of the archive's gaps or from before it, and not on the server either: out of reach.
   GtidSet out_of_reach;
-  GtidSet own;          // on the server, and not archived: it has been written to since
+  GtidSet own;  // on the server, and not archived: it has been written to since
+  // On the server, and not known to be older than all that is missing: `own`, and what is archived
+  // behind the first missing one.
+  GtidSet newer;
   GtidSet last_shared;  // of each TSID the last one that both have
   Boundary until;       // the archive's end as it was
 };

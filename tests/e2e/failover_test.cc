@@ -322,12 +322,16 @@ TEST_F(FailoverTest, LostTransactionsAreNamedRescuedAndArchivingGoesOn) {
   EXPECT_EQ(nlohmann::json::parse(by_set.out)["missing"], lost.ToString());
   EXPECT_EQ(nlohmann::json::parse(by_set.out)["truncated"], true);
 
-  const auto refused = Rescue(b(), {"--apply"});
+  const auto asked = Rescue(b(), {"--apply"});
+  EXPECT_NE(asked.exit_code, 0);
+  EXPECT_THAT(asked.err, HasSubstr("has newer transactions (" + own.ToString()));
+  EXPECT_EQ(ExecutedOn(b()), kept.Union(own));
+  const auto refused = Rescue(b(), {"--apply", "--accept-conflicts"});
   EXPECT_NE(refused.exit_code, 0);
   EXPECT_THAT(refused.err, HasSubstr(nlohmann::json::parse(listed.out)["entries"][0]["gtid"]));
   EXPECT_EQ(ExecutedOn(b()), kept.Union(own)) << "rolled back";
   Run(b(), "DELETE FROM d.t WHERE id = 2");
-  const auto applied = Rescue(b(), {"--apply"});
+  const auto applied = Rescue(b(), {"--apply", "--accept-conflicts"});
   ASSERT_EQ(applied.exit_code, 0) << applied.err;
   EXPECT_EQ(nlohmann::json::parse(applied.out)["applied"], true);
   EXPECT_TRUE(lost.IsSubsetOf(ExecutedOn(b())));

@@ -20,7 +20,7 @@ struct Options {
   std::string missing_on, executed, output;
   ConnectionFlags login;
   std::string mysql = "mysql", mysqlbinlog = "mysqlbinlog";
-  bool apply = false;
+  bool apply = false, accept_conflicts = false;
   CLI::Option* executed_option = nullptr;
   size_t limit = 1000;
 };
@@ -68,6 +68,27 @@ Status Read(const Context& context, const Options& options, SourceAccess& source
   return options.output.empty() ? read : output.Finish(read);
 }
 
+// What was committed on top of what is missing, or is missing below it, nobody but a person can
+// weigh.
+Status CheckConflicts(const Options& options, const Rescue& rescue) {
+  if (options.accept_conflicts) return OkStatus();
+  if (!rescue.newer.empty())
+    return Status(Code::kDivergence,
+                  fmt::format("{} has newer transactions ({}): where they changed the same rows, "
+                              "what is brought back would overwrite them",
+                              options.missing_on, ShortSet(rescue.newer)),
+                  "nothing was applied. MySQL finds a row by its key and compares nothing else. "
+                  "Look at what both changed (--output FILE writes what is missing); "
+                  "--accept-conflicts brings it back all the same");
+  if (!rescue.out_of_reach.empty())
+    return Status(Code::kGap,
+                  fmt::format("{} is on neither, and what is missing may rest on it",
+                              ShortSet(rescue.out_of_reach)),
+                  "nothing was applied. If its binlog files turn up, pitr import fills the gap; "
+                  "--accept-conflicts brings back what there is all the same");
+  return OkStatus();
+}
+
 // Whether what is missing belongs on that server at all.
 Status Compare(const Options& options, SourceAccess& source, const Rescue& rescue,
                Listing* listing) {
@@ -81,7 +102,7 @@ Status Compare(const Options& options, SourceAccess& source, const Rescue& rescu
   if (!options.apply) return OkStatus();
   if (!listing->compared.ok())
     return Status(listing->compared).WithContext("cannot compare what both have");
-  if (listing->made_anew.empty()) return OkStatus();
+  if (listing->made_anew.empty()) return CheckConflicts(options, rescue);
   return Status(
       Code::kDivergence,
       fmt::format("{} has another transaction {} than the archive: it lost more than what "
@@ -130,6 +151,7 @@ Json ReportJson(const Options& options, const Rescue& rescue, const Listing& lis
           {"truncated", listing.transactions.size() < listing.count},
           {"out_of_reach", rescue.out_of_reach.ToString()},
           {"own", rescue.own.ToString()},
+          {"newer", rescue.newer.ToString()},
           {"made_anew", listing.made_anew.ToString()},
           {"compared", !options.missing_on.empty() && listing.compared.ok()},
           {"output", options.output.empty() ? Json() : Json(options.output)},
@@ -161,9 +183,11 @@ void Print(const Options& options, const Rescue& rescue, const Listing& listing,
         server, ShortSet(listing.made_anew));
   if (!listing.compared.ok())
     Say("WARNING       what both have could not be compared: {}\n", listing.compared.message());
-  if (!rescue.own.empty() && !rescue.missing.empty() && !applied)
-    Say("WARNING       {} has been written to since ({}): conflicts are possible\n", server,
-        ShortSet(rescue.own));
+  if (!rescue.newer.empty() && !rescue.missing.empty())
+    Say("WARNING       {} has newer transactions ({}): rows that they changed, too, {}\n", server,
+        ShortSet(rescue.newer),
+        applied ? "have the older values now, and other ones in a restore of the archive"
+                : "would get the older values");
   if (!options.output.empty() && !rescue.missing.empty()) Say("written       {}\n", options.output);
   if (applied) Say("applied       all of them: {} has them now\n", server);
 }
@@ -219,6 +243,11 @@ void AddRescue(CLI::App& app, Context& context, Action* action) {
       ->type_name("FILE");
   command->add_flag("--apply", options->apply,
                     "bring them back: mysqlbinlog | mysql, under their own GTIDs");
+  command
+      ->add_flag("--accept-conflicts", options->accept_conflicts,
+                 "also where the server has newer transactions, whose changes may be overwritten, "
+                 "or where a gap is below")
+      ->needs("--apply");
   command->add_option("--limit", options->limit, "list at most so many")->capture_default_str();
   options->login.AddLoginTo(*command);
   command->add_option("--mysql", options->mysql, "the mysql client to use")->capture_default_str();

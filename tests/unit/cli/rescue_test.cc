@@ -66,6 +66,7 @@ TEST_F(RescueTest, ExactlyWhatItLacksInArchiveOrderByteForByte) {
     EXPECT_EQ(rescue->missing, lost.Minus(gap));
     EXPECT_EQ(rescue->out_of_reach, gap);
     EXPECT_EQ(rescue->own, *GtidSet::Parse(kOther));
+    EXPECT_EQ(rescue->newer, rescue->own.Union(BuilderSet(4, 275).Minus(lost)));
     read.push_back(ReadAll(*source, *rescue));
     GtidSet given;
     for (const std::string& gtid : read.back().gtids) given.Add(*Gtid::Parse(gtid));
@@ -97,6 +98,15 @@ TEST_F(RescueTest, EndsWhereEnoughIsKnown) {
                             {})
                     .ok());
     EXPECT_EQ(seen, 1);
+  }
+}
+
+TEST_F(RescueTest, WhatWasLostAtTheEndHasNothingNewerOnTopOfIt) {
+  for (const auto& source : sources_) {
+    const auto rescue = PlanRescue(*source, BuilderSet(1, 250));
+    ASSERT_TRUE(rescue.ok()) << rescue.error().message();
+    EXPECT_EQ(rescue->missing, BuilderSet(251, 275));
+    EXPECT_TRUE(rescue->newer.empty()) << rescue->newer.ToString();
   }
 }
 
