@@ -1,6 +1,7 @@
 #include "pitr/import.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <utility>
 
@@ -153,7 +154,23 @@ class Importer {
       if (one.truncated && one.server_id == next.server_id)
         Warn(one.path + " is cut off, and is not the last file");
     }
+    for (const ImportedFile& one : report_.files) TM_RETURN_IF_ERROR(CheckName(one.survey));
     return OkStatus();
+  }
+
+  // One that was rotated tells its own name, too: by number it is the one before the next.
+  static Status CheckName(const SurveyedFile& file) {
+    const auto number = [](const std::string& name) {
+      const size_t dot = name.rfind('.');
+      return dot == std::string::npos ? 0 : std::strtoull(name.c_str() + dot + 1, nullptr, 10);
+    };
+    if (file.wanted.empty() || file.next_name.empty() ||
+        number(file.name) + 1 == number(file.next_name))
+      return OkStatus();
+    return Status(Code::kUsage,
+                  file.path + " has another name than its source gave it: it ends by saying that " +
+                      "the next file is " + file.next_name,
+                  "give it the name of the one before that");
   }
 
   // Of the rest of a file that the archive has the beginning of: its end.

@@ -1,6 +1,9 @@
 #include "pitr/timeline.h"
 
 #include <algorithm>
+#include <optional>
+
+#include "replication/archive/segment_reader.h"
 
 namespace tidemark {
 namespace {
@@ -41,14 +44,22 @@ void AddForks(const Lineage& lineage, Timeline* timeline) {
     for (const LineageFork& one : *forks) timeline->entries.push_back({one.fork.at_us, one});
 }
 
-void AddServerChanges(const std::vector<SegmentRecord>& segments, Timeline* timeline) {
-  for (size_t i = 1; i < segments.size(); ++i) {
-    const SegmentHeader& header = segments[i].header;
-    const Uuid& before = segments[i - 1].header.server_uuid;
-    if (header.server_uuid != before)
+bool Imported(ArchiveView& view, uint64_t segment) {
+  const auto reader = OpenSegmentFile(view.archive(), view.source(), segment);
+  return reader.ok() && (*reader)->header().imported;
+}
+
+// What was imported into a gap does not say who was archived from.
+void AddServerChanges(ArchiveView& view, Timeline* timeline) {
+  std::optional<Uuid> before;
+  for (const SegmentRecord& segment : view.segments()) {
+    const SegmentHeader& header = segment.header;
+    if (before == header.server_uuid || Imported(view, header.number)) continue;
+    if (before)
       timeline->entries.push_back(
-          {header.created_us, ServerChange{header.server_uuid, before, header.source_file,
+          {header.created_us, ServerChange{header.server_uuid, *before, header.source_file,
                                            header.source_start, header.number, header.previous}});
+    before = header.server_uuid;
   }
 }
 
@@ -74,7 +85,7 @@ Result<Timeline> MakeTimeline(ArchiveView& view, const TimelineRange& range) {
   for (const GapRecord& gap : timeline.coverage.gaps)
     timeline.entries.push_back({gap.noticed_us, gap});
   AddForks(ReadLineage(view.archive(), view.source()), &timeline);
-  AddServerChanges(view.segments(), &timeline);
+  AddServerChanges(view, &timeline);
   std::stable_sort(
       timeline.entries.begin(), timeline.entries.end(),
       [](const TimelineEntry& a, const TimelineEntry& b) { return a.time_us < b.time_us; });

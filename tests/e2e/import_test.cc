@@ -250,6 +250,8 @@ TEST_F(ImportTest, AReplicasFilesFillTheGapToo) {
   // It has gone on with the source: what the archive has not is the daemon's to archive.
   ASSERT_EQ(result.exit_code, 0) << result.message();
   EXPECT_THAT(Gaps(), SizeIs(0));
+  // Nobody took the source's place.
+  EXPECT_THAT(scene_.Pitr({"timeline"}).out, ::testing::Not(HasSubstr("instead of")));
   ExpectVerified();
   ExpectRestoreAcrossTheGap("restored");
 }

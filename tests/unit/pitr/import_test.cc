@@ -457,6 +457,12 @@ TEST_F(ImportTest, ARenamedFileIsRefused) {
   refused = ImportInto(*view, index_.get(), SystemClock(), request);
   ASSERT_FALSE(refused.ok());
   EXPECT_THAT(refused.error().message(), HasSubstr("the next file is binlog.000003"));
+  // Alone, by what it says of itself.
+  request.paths = {Found(Name(9))};
+  refused = ImportInto(*view, index_.get(), SystemClock(), request);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::kUsage);
+  EXPECT_THAT(refused.error().message(), HasSubstr("the next file is binlog.000004"));
 }
 
 TEST_F(ImportTest, AServerThatTheArchiveDoesNotKnowMustBeNamed) {
