@@ -161,8 +161,7 @@ class Importer {
   // One that was rotated tells its own name, too: by number it is the one before the next.
   static Status CheckName(const SurveyedFile& file) {
     const auto number = [](const std::string& name) {
-      const size_t dot = name.rfind('.');
-      return dot == std::string::npos ? 0 : std::strtoull(name.c_str() + dot + 1, nullptr, 10);
+      return std::strtoull(name.c_str() + name.rfind('.') + 1, nullptr, 10);
     };
     if (file.wanted.empty() || file.next_name.empty() ||
         number(file.name) + 1 == number(file.next_name))

@@ -61,13 +61,12 @@ Result<Rescue> PlanRescue(SourceAccess& source, const GtidSet& executed) {
   rescue.own = executed.Minus(coverage.end);
   rescue.last_shared = coverage.archived.Intersection(executed).LastOnes();
   TM_ASSIGN_OR_RETURN(rescue.until, source.Resolve(Target{}));
-  rescue.newer = rescue.own;
   if (rescue.missing.empty()) return rescue;
   Target behind;
   behind.kind = TargetKind::kGtid;
   TM_ASSIGN_OR_RETURN(behind.gtid, FirstOf(source, rescue, rescue.missing));
   TM_ASSIGN_OR_RETURN(const Boundary first, source.Resolve(behind));
-  rescue.newer.Add(coverage.archived.Intersection(executed).Minus(first.set));
+  rescue.newer = coverage.archived.Intersection(executed).Minus(first.set).Union(rescue.own);
   return rescue;
 }
 

@@ -28,8 +28,8 @@ struct Rescue {
   // Of the archive's gaps or from before it, and not on the server either: out of reach.
   GtidSet out_of_reach;
   GtidSet own;  // on the server, and not archived: it has been written to since
-  // On the server, and not known to be older than all that is missing: `own`, and what is archived
-  // behind the first missing one.
+  // If any is missing: on the server, and not known to be older than all that is missing: `own`,
+  // and what is archived behind the first missing one.
   GtidSet newer;
   GtidSet last_shared;  // of each TSID the last one that both have
   Boundary until;       // the archive's end as it was

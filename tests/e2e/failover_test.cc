@@ -336,6 +336,7 @@ TEST_F(FailoverTest, LostTransactionsAreNamedRescuedAndArchivingGoesOn) {
   EXPECT_EQ(nlohmann::json::parse(applied.out)["applied"], true);
   EXPECT_TRUE(lost.IsSubsetOf(ExecutedOn(b())));
   EXPECT_EQ(*b().QueryValue("SELECT GROUP_CONCAT(v ORDER BY id) FROM d.t"), "changed,lost");
+  EXPECT_EQ(Rescue(b(), {"--apply"}).exit_code, 0) << "nothing is left to be brought back";
   ASSERT_TRUE(ArchivedFrom(b())) << daemon_.LogTail();
   Run(b(), "INSERT INTO d.lost VALUES (1)");
   ASSERT_TRUE(daemon_.WaitFor(ExecutedOn(b()))) << daemon_.LogTail();

@@ -71,7 +71,7 @@ Status Read(const Context& context, const Options& options, SourceAccess& source
 // What was committed on top of what is missing, or is missing below it, nobody but a person can
 // weigh.
 Status CheckConflicts(const Options& options, const Rescue& rescue) {
-  if (options.accept_conflicts) return OkStatus();
+  if (rescue.missing.empty() || options.accept_conflicts) return OkStatus();
   if (!rescue.newer.empty())
     return Status(Code::kDivergence,
                   fmt::format("{} has newer transactions ({}): where they changed the same rows, "
@@ -183,7 +183,7 @@ void Print(const Options& options, const Rescue& rescue, const Listing& listing,
         server, ShortSet(listing.made_anew));
   if (!listing.compared.ok())
     Say("WARNING       what both have could not be compared: {}\n", listing.compared.message());
-  if (!rescue.newer.empty() && !rescue.missing.empty())
+  if (!rescue.newer.empty())
     Say("WARNING       {} has newer transactions ({}): rows that they changed, too, {}\n", server,
         ShortSet(rescue.newer),
         applied ? "have the older values now, and other ones in a restore of the archive"

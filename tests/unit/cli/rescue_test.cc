@@ -116,6 +116,7 @@ TEST_F(RescueTest, NothingIsMissingOnOneThatHasAll) {
     ASSERT_TRUE(rescue.ok()) << rescue.error().message();
     EXPECT_TRUE(rescue->missing.empty());
     EXPECT_TRUE(rescue->out_of_reach.empty());
+    EXPECT_TRUE(rescue->newer.empty());
   }
 }
 
