@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "replication/archive/gap_room.h"
+#include "replication/archive/segment_reader.h"
 
 namespace tidemark {
 namespace {
@@ -59,15 +60,15 @@ uint64_t SegmentNumberOf(std::string_view name) {
 
 Status IndexDisagrees(const std::string& what) {
   return Status(Code::kCorruption, what,
-                "if the index is behind or lost: pitr index rebuild; if a segment file is lost: "
-                "pitr verify names it");
+                "while pitr import runs, wait for its end; if the index is behind or lost: pitr "
+                "index rebuild; if a segment file is lost: pitr verify names it");
 }
 
 // What concerns the gaps, as they are now: archived meanwhile from another server, they are none.
 void AddAcknowledgements(const ArchiveDirectory& archive, const std::string& source,
                          Coverage* coverage) {
   if (coverage->gaps.empty()) return;
-  auto acknowledgements = ReadAcknowledgedGaps(archive, source);
+  auto acknowledgements = ReadAcknowledgedInLineage(archive, source);
   if (!acknowledgements.ok()) {
     coverage->acknowledgements_error = acknowledgements.error().message();
     return;
@@ -168,6 +169,11 @@ Result<std::vector<uint64_t>> ArchiveView::SegmentsOnDisk(std::vector<std::strin
   return numbers;
 }
 
+bool ArchiveView::IsOfAnImport(uint64_t number) const {
+  const auto reader = OpenSegmentFile(archive_, source_, number);
+  return reader.ok() && (*reader)->header().imported;
+}
+
 Status ArchiveView::CompareWithDisk() const {
   TM_ASSIGN_OR_RETURN(std::vector<uint64_t> on_disk, SegmentsOnDisk(nullptr));
   for (const SegmentRecord& segment : segments_) {
@@ -182,7 +188,7 @@ Status ArchiveView::CompareWithDisk() const {
   for (uint64_t number : on_disk) {
     if (number > last_known) {
       ++newer;
-    } else if (segment(number) == nullptr) {
+    } else if (segment(number) == nullptr && !IsOfAnImport(number)) {
       return IndexDisagrees("the index does not know " + archive_.SegmentPath(source_, number));
     }
   }

@@ -61,6 +61,9 @@ class ArchiveView {
   // Numbers of segment files on disk, ascending; names in segments/ that are none of ours go to
   // `foreign`.
   Result<std::vector<uint64_t>> SegmentsOnDisk(std::vector<std::string>* foreign) const;
+  // Of one that the index does not know: whether it was imported. An import that runs, or was
+  // killed, is not in the index until it is whole; the archive then is what it was before.
+  bool IsOfAnImport(uint64_t number) const;
 
  private:
   ArchiveView(ArchiveDirectory archive, std::unique_ptr<Index> owned, Index& index,

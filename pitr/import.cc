@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <utility>
 
@@ -154,17 +155,21 @@ class Importer {
       if (one.truncated && one.server_id == next.server_id)
         Warn(one.path + " is cut off, and is not the last file");
     }
-    for (const ImportedFile& one : report_.files) TM_RETURN_IF_ERROR(CheckName(one.survey));
+    for (const ImportedFile& one : report_.files) {
+      TM_RETURN_IF_ERROR(CheckName(one.survey));
+      WarnOfPassed(one.survey);
+    }
     return OkStatus();
+  }
+
+  static uint64_t NumberIn(const std::string& name) {
+    return std::strtoull(name.c_str() + name.rfind('.') + 1, nullptr, 10);
   }
 
   // One that was rotated tells its own name, too: by number it is the one before the next.
   static Status CheckName(const SurveyedFile& file) {
-    const auto number = [](const std::string& name) {
-      return std::strtoull(name.c_str() + name.rfind('.') + 1, nullptr, 10);
-    };
     if (file.wanted.empty() || file.next_name.empty() ||
-        number(file.name) + 1 == number(file.next_name))
+        NumberIn(file.name) + 1 == NumberIn(file.next_name))
       return OkStatus();
     return Status(Code::kUsage,
                   file.path + " has another name than its source gave it: it ends by saying that " +
@@ -193,6 +198,8 @@ class Importer {
     TM_ASSIGN_OR_RETURN(const GtidSet taken, Fill(planned, ImportStep::kPlanning, count));
     TM_CHECK(taken == wanted.Intersection(planned.hole.gap.missing));
     planned.taken = taken;
+    WarnOfNames(planned);
+    WarnOfFailover(planned);
     uint64_t missing_behind = planned.hole.gap.missing.Minus(taken).Count();
     for (const uint64_t missing : count.missing_before) missing_behind -= missing;
     TM_ASSIGN_OR_RETURN(planned.numbers,
@@ -240,6 +247,45 @@ class Importer {
     if (hole.next_commit_us != 0 && fill.last_commit_us() > hole.next_commit_us)
       Warn("the last one imported was committed at " + FormatTime(fill.last_commit_us()) +
            ", after what is behind it: " + FormatTime(hole.next_commit_us));
+  }
+
+  void WarnOfPassed(const SurveyedFile& file) {
+    if (!file.passed.empty())
+      Warn(file.path + " goes on past what the archive has, with " + Abridged(file.passed) +
+           ": not imported; tidemarkd archives it from the source, unless it was lost with the "
+           "server that wrote it");
+  }
+
+  // A file that does not end with its successor's name (a crash, a copy that is cut off) has at
+  // least its place among the server's others. What it is called stays in the archive.
+  void WarnOfNames(const PlannedHole& planned) {
+    std::vector<std::pair<Uuid, std::string>> names;  // as they come
+    const auto add_segment = [&](uint64_t number) {
+      if (const SegmentRecord* segment = view_.segment(number))
+        names.emplace_back(segment->header.server_uuid, segment->header.source_file);
+    };
+    add_segment(planned.hole.after);
+    for (const SurveyedFile* file : planned.files)
+      names.emplace_back(*file->server_uuid, file->name);
+    add_segment(planned.hole.before);
+    std::map<std::pair<Uuid, std::string>, std::string> last;  // of a server, under a base name
+    for (const auto& [uuid, name] : names) {
+      std::string& before = last[{uuid, name.substr(0, name.rfind('.'))}];
+      if (!before.empty() && NumberIn(name) < NumberIn(before))
+        Warn("what is in " + before + " comes before what is in " + name + ", of server " +
+             uuid.ToString() + ": one of the two may have another name there");
+      before = name;
+    }
+  }
+
+  // A server that was promoted behind a gap need not have what was in it.
+  void WarnOfFailover(const PlannedHole& planned) {
+    const SegmentRecord* before = view_.segment(planned.hole.after);
+    const Uuid& now = view_.segments().back().header.server_uuid;
+    if (before == nullptr || before->header.server_uuid == now) return;
+    Warn("the source is archived from another server since, " + now.ToString() +
+         ": if that one lacks any of " + Abridged(planned.taken) +
+         ", tidemarkd stops at it as at a divergence, and pitr rescue brings it there");
   }
 
   void Warn(std::string text) { report_.warnings.push_back(std::move(text)); }

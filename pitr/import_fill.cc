@@ -90,7 +90,7 @@ Status HoleFill::CheckOrder(const ScannedEvent& event) const {
   return Status(Code::kDivergence,
                 "transaction " + behind_->ToString() + " stands in front of " +
                     scanner_->open_gtid()->ToString() +
-                    " of the gap, and the archive has it behind the gap",
+                    " of the gap, and not so in the archive",
                 "the file's server committed in another order than the source: try the source's "
                 "own files");
 }

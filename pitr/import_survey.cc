@@ -23,19 +23,22 @@ bool IsServersName(const std::string& name) {
                      [](char c) { return c >= '0' && c <= '9'; });
 }
 
-// Whether all of `set` comes after all of `end` that has the same origin.
-bool ComesAfter(const GtidSet& set, const GtidSet& end) {
-  return std::all_of(set.map().begin(), set.map().end(), [&](const auto& entry) {
-    const auto known = end.map().find(entry.first);
-    return known != end.map().end() && entry.second.front().first > known->second.back().last;
-  });
+// Of `set`, but for what comes after all of `end` that has the same origin.
+GtidSet NotAfter(const GtidSet& end, const GtidSet& set) {
+  GtidSet rest;
+  for (const auto& [tsid, intervals] : set.map()) {
+    const auto known = end.map().find(tsid);
+    if (known != end.map().end() && intervals.front().first > known->second.back().last) continue;
+    for (const GnoInterval& interval : intervals) rest.Add(tsid, interval);
+  }
+  return rest;
 }
 
 Status AnotherHistory(const std::string& path, const Gtid& gtid, const std::string& how) {
   return Status(Code::kDivergence,
                 path + " has another transaction " + gtid.ToString() + " than the archive: " + how,
-                "the file is of another history, as after a server was set back and went on: it "
-                "does not belong into this archive");
+                "the file is of another history, as after a server was set back and went on, and "
+                "does not belong into this archive; or of another server: --server-uuid");
 }
 
 }  // namespace
@@ -59,7 +62,9 @@ Status ArchivedCopies::Compare(const Gtid& gtid, const Copy& archived) {
   if (wanted.server_uuid == archived_server_)
     return wanted.copy.xxh64 == archived.xxh64
                ? OkStatus()
-               : AnotherHistory(wanted.path, gtid, "its bytes are not the same");
+               : AnotherHistory(wanted.path, gtid,
+                                "its bytes are not the same, and both are said to be written by " +
+                                    archived_server_.ToString());
   if (wanted.copy.original_commit_us == archived.original_commit_us) return OkStatus();
   return AnotherHistory(wanted.path, gtid,
                         "it was committed first at " + FormatTime(wanted.copy.original_commit_us) +
@@ -195,24 +200,23 @@ Survey::Survey(ArchiveView& view, SurveyOptions options, std::function<bool(uint
       coverage_(view.ComputeCoverage()),
       copies_(view) {
   for (const GapRecord& gap : coverage_.gaps) missing_.Add(gap.missing);
+  for (const SourceFork& fork : view.forks()) given_up_.Add(fork.lost);
 }
 
-// A file does not say which server wrote it but by server id: the archive knows what those are.
-Status Survey::LearnServers() {
-  if (servers_) return OkStatus();
-  std::map<Uuid, const SegmentRecord*> last;
-  for (const SegmentRecord& segment : view_.segments()) last[segment.header.server_uuid] = &segment;
-  servers_.emplace();
-  for (const auto& [uuid, segment] : last) {
-    TM_ASSIGN_OR_RETURN(const OpenSegment opened, OpenSegmentFile(view_, *segment));
-    const EventHeader header = ReadEventHeader(AsBytes(opened.format_description).data());
-    (*servers_)[header.server_id].insert(uuid);
+// Before it is read: what it is compared with hangs on who wrote it.
+Status Survey::FindWriter(SurveyedFile* file) {
+  if (!servers_) {
+    TM_ASSIGN_OR_RETURN(servers_, KnownServers::Of(view_));
   }
+  file->own_origin = OwnOrigin(view_.archive().files(), file->path,
+                               [this] { return !progress_ || progress_(bytes_read_); });
+  TM_ASSIGN_OR_RETURN(
+      file->server_uuid,
+      servers_->WriterOf(file->path, file->server_id, file->own_origin, options_.server_uuid));
   return OkStatus();
 }
 
 Result<SurveyedFile> Survey::Read(const std::string& path) {
-  TM_RETURN_IF_ERROR(LearnServers());
   TM_ASSIGN_OR_RETURN(auto input, BinlogFile::Open(view_.archive().files(), path));
   SurveyedFile file;
   file.path = path;
@@ -221,40 +225,39 @@ Result<SurveyedFile> Survey::Read(const std::string& path) {
   file.server_id = input->server_id();
   file.created = input->created();
   file.previous = input->previous();
-  file.server_uuid = options_.server_uuid;
-  if (const auto known = servers_->find(file.server_id);
-      !file.server_uuid && known != servers_->end() && known->second.size() == 1)
-    file.server_uuid = *known->second.begin();
+  TM_RETURN_IF_ERROR(FindWriter(&file));
   TM_RETURN_IF_ERROR(Reading(*this, *input, &file).Run());
-  TM_RETURN_IF_ERROR(CheckKnown(file));
+  TM_RETURN_IF_ERROR(CheckKnown(&file));
   return file;
 }
 
-Status Survey::CheckKnown(const SurveyedFile& file) const {
-  const GtidSet strange = file.gtids.Minus(file.wanted).Minus(file.already);
-  if (!strange.empty() && ComesAfter(strange, coverage_.end))
-    return Status(Code::kUsage,
-                  file.path + " holds what comes after the archive's end: " + Abridged(strange),
-                  "tidemarkd archives that from the source; name the files with the gap only, or "
-                  "let it catch up first");
+// A server's last file goes on past what the archive has: that is still to come from the source, or
+// it was lost with the server that wrote it. Neither is a reason not to fill the gap.
+Status Survey::CheckKnown(SurveyedFile* file) const {
+  file->passed = file->gtids.Minus(file->wanted).Minus(file->already);
+  const GtidSet strange = NotAfter(coverage_.end, file->passed.Minus(given_up_));
   if (!strange.empty())
     return Status(Code::kDivergence,
-                  file.path + " holds transactions that the archive neither has nor misses: " +
+                  file->path + " holds transactions that the archive neither has nor misses: " +
                       Abridged(strange),
                   strange.IsSubsetOf(coverage_.before)
                       ? "they are older than the archive: it begins with a backup that holds them"
                       : "they were never on the source; a file of a server with transactions of "
                         "its own cannot be imported");
-  if (file.wanted.empty()) return OkStatus();
-  if (!IsServersName(file.name))
-    return Status(Code::kUsage, "'" + file.name + "' is no name of a binary log file: " + file.path,
-                  "give it the name that it had on its server, as binlog.000042");
-  if (!file.server_uuid)
+  if (file->wanted.empty()) return OkStatus();
+  if (!IsServersName(file->name))
     return Status(Code::kUsage,
-                  file.path + " was written by a server with server_id " +
-                      std::to_string(file.server_id) +
-                      ", and the archive does not know which one that is",
-                  "name it with --server-uuid UUID; it stands in auto.cnf of its data directory");
+                  "'" + file->name + "' is no name of a binary log file: " + file->path,
+                  "give it the name that it had on its server, as binlog.000042");
+  if (!file->server_uuid)
+    return Status(
+        Code::kUsage,
+        file->path + " was written by a server with server_id " + std::to_string(file->server_id) +
+            ", and the archive does not know which one that is",
+        "name it with --server-uuid UUID; it stands in auto.cnf of its data directory" +
+            (file->own_origin
+                 ? ", and is " + file->own_origin->ToString() + " if it is no group's member"
+                 : ""));
   return OkStatus();
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pitr/archive_view.h"
+#include "pitr/import_writer.h"
 #include "replication/source/binlog_file.h"
 
 namespace tidemark {
@@ -25,11 +26,13 @@ struct SurveyedFile {
   std::string next_name;     // of the file behind it, if it says so; "" otherwise
   uint32_t server_id = 0;
   std::optional<Uuid> server_uuid;  // nullopt: nobody knows
+  std::optional<Uuid> own_origin;   // of what was committed on its server first, see OwnOrigin
   uint32_t created = 0;
   GtidSet previous;
   GtidSet gtids;
   GtidSet wanted;   // of them: missing in the archive
   GtidSet already;  // of them: in the archive, and the same there
+  GtidSet passed;   // of them: neither, as they come after the archive's end or were given up there
   uint64_t transactions = 0;
 };
 
@@ -72,23 +75,24 @@ class Survey {
   // `progress`: bytes read so far of all files; false interrupts.
   Survey(ArchiveView& view, SurveyOptions options, std::function<bool(uint64_t)> progress);
   // kTruncated, kCorruption, kUnsupportedFormat of the file; kDivergence if it is of another
-  // history; kUsage if it holds what the archive neither has nor misses.
+  // history; kUsage if it is not what it is said to be.
   Result<SurveyedFile> Read(const std::string& path);
   // Behind the last file: what was not compared yet.
   Status Finish() { return copies_.Flush(); }
 
  private:
   class Reading;
-  Status LearnServers();
-  Status CheckKnown(const SurveyedFile& file) const;
+  Status FindWriter(SurveyedFile* file);
+  Status CheckKnown(SurveyedFile* file) const;
 
   ArchiveView& view_;
   const SurveyOptions options_;
   const std::function<bool(uint64_t)> progress_;
   const Coverage coverage_;
-  GtidSet missing_;  // in all gaps
+  GtidSet missing_;   // in all gaps
+  GtidSet given_up_;  // where the source was begun: what the one before had, and it had not
   ArchivedCopies copies_;
-  std::optional<std::map<uint32_t, std::set<Uuid>>> servers_;  // by server id
+  std::optional<KnownServers> servers_;
   uint64_t bytes_read_ = 0;
 };
 

@@ -222,7 +222,7 @@ Json ToJson(const VerifyReport& report) {
   return {{"segments", report.segments},      {"transactions", report.transactions},
           {"raw_bytes", report.raw_bytes},    {"stored_bytes", report.stored_bytes},
           {"gtids", report.gtids.ToString()}, {"findings", ArrayOf(report.findings)},
-          {"gaps", ArrayOf(report.gaps)}};
+          {"gaps", ArrayOf(report.gaps)},     {"not_indexed_yet", report.not_indexed_yet}};
 }
 
 Json ToJson(const Status& error) {

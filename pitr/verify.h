@@ -27,6 +27,9 @@ struct VerifyReport {
   GtidSet gtids;
   std::vector<VerifyFinding> findings;  // empty: all is well. Recorded gaps are not findings.
   std::vector<GapRecord> gaps;
+  // Of `segments`: those of an import that runs, or was killed. No finding: the index gets to know
+  // them when it ends, is done again, or the daemon starts.
+  uint64_t not_indexed_yet = 0;
 };
 
 // Goes on after a finding, so that one run names all damage. Works beside a running daemon: what

@@ -71,7 +71,7 @@ std::optional<DiskMetrics> ReadDisk(const std::string& path) {
 // One that cannot be read quiets nothing.
 GtidSet AcknowledgedOf(const ArchiveDirectory& archive, const std::string& source) {
   GtidSet all;
-  if (const auto acknowledged = ReadAcknowledgedGaps(archive, source); acknowledged.ok())
+  if (const auto acknowledged = ReadAcknowledgedInLineage(archive, source); acknowledged.ok())
     for (const GapAcknowledgement& one : *acknowledged) all.Add(one.gtids);
   return all;
 }

@@ -110,7 +110,8 @@ Status CheckIsAtBase(const RestoreOptions& options, const BaseBackup& base, cons
 
 Status NoBase() {
   return Status(Code::kUsage, "a new server needs a base backup to begin with",
-                "name a mysqldump file, or a running target that has the base loaded already");
+                "name a mysqldump file, or a running target that has the base loaded already (an "
+                "empty one if pitr status says that the archive needs none)");
 }
 
 // A program that is not there is a blocker, and its path stays empty.

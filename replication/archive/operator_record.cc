@@ -178,6 +178,21 @@ Result<std::vector<GapAcknowledgement>> ReadAcknowledgedGaps(const ArchiveDirect
   return text.error();
 }
 
+Result<std::vector<GapAcknowledgement>> ReadAcknowledgedInLineage(const ArchiveDirectory& archive,
+                                                                  const std::string& source) {
+  std::vector<GapAcknowledgement> all;
+  for (const SourceFork& fork : archive.ForksOf(source)) {
+    TM_ASSIGN_OR_RETURN(auto past, ReadAcknowledgedGaps(archive, fork.parent));
+    for (GapAcknowledgement& one : past) {
+      one.gtids = one.gtids.Intersection(fork.set);
+      if (!one.gtids.empty()) all.push_back(std::move(one));
+    }
+  }
+  TM_ASSIGN_OR_RETURN(auto own, ReadAcknowledgedGaps(archive, source));
+  std::move(own.begin(), own.end(), std::back_inserter(all));
+  return all;
+}
+
 Result<GtidSet> AddAcknowledgedGap(const ArchiveDirectory& archive, const std::string& source,
                                    const GapAcknowledgement& acknowledgement) {
   TM_RETURN_IF_ERROR(CheckOperatorNote(acknowledgement.note));

@@ -43,6 +43,9 @@ struct GapAcknowledgement {
 // kUnsupportedFormat, kIo: the gaps then count as unacknowledged.
 Result<std::vector<GapAcknowledgement>> ReadAcknowledgedGaps(const ArchiveDirectory& archive,
                                                              const std::string& source);
+// With those of the sources that it continues, as far as it shares their past: these come first.
+Result<std::vector<GapAcknowledgement>> ReadAcknowledgedInLineage(const ArchiveDirectory& archive,
+                                                                  const std::string& source);
 // Adds what of `acknowledgement.gtids` is not acknowledged already, and says what that was: after a
 // second time nothing has changed. That these are gaps is the caller's to know. kLocked: somebody
 // else is doing it just now. kUsage: the note, or there is no room for more.

@@ -263,7 +263,7 @@ Result<GapRecord> SourceArchiver::CheckHistory(const SourceFacts& facts) const {
           (gap.missing.IsSubsetOf(facts.gtid_purged) ? " has purged" : " has left out") +
           " transactions that the archive does not have: " + gap.missing.ToString(),
       "set adopt_purged = true for this source to go on without them; they will be listed as a "
-      "gap");
+      "gap, which `pitr import` can fill");
 }
 
 void SourceArchiver::NoteUnsent() {

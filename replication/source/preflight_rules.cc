@@ -316,8 +316,9 @@ void Judge::CheckPurged(const SourceFacts& facts) {
   }
   std::string text = Shortened(missing);
   Error("gap", source_ + " has purged transactions that the archive lacks: " + text,
-        "take them from another server that still has them, or take a new base backup and "
-        "acknowledge the gap; raise binlog_expire_logs_seconds on the source",
+        "take them from another server that still has them; or go on behind them (adopt_purged = "
+        "true) and fill the gap from copies of its binary logs (pitr import), or take a new base "
+        "backup and acknowledge it (pitr gap ack); raise binlog_expire_logs_seconds on the source",
         Code::kGap, std::move(missing));
 }
 

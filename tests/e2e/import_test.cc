@@ -60,14 +60,14 @@ class ImportTest : public ::testing::Test {
     scene_.CatchUp();
     dump_ = scene_.Dump("base.sql");
     scene_.StopDaemon();
-    const GtidSet before = scene_.Executed();
+    before_ = scene_.Executed();
     for (int file = 0; file < 3; ++file) {
       Insert(rows);
       Execute("FLUSH BINARY LOGS");
     }
     Execute("ALTER TABLE d.t ADD COLUMN n INT DEFAULT 7");
     Execute("FLUSH BINARY LOGS");
-    lost_ = scene_.Executed().Minus(before);
+    lost_ = scene_.Executed().Minus(before_);
     copies_ = CopyFiles(*scene_.primary);
     PurgeAll();
     Insert(3);
@@ -122,6 +122,7 @@ class ImportTest : public ::testing::Test {
   ArchivedPrimary scene_;
   std::string dump_;
   std::vector<std::string> copies_;
+  GtidSet before_;  // what is archived in front of the gap
   GtidSet lost_;
 };
 
@@ -213,6 +214,47 @@ TEST_F(ImportTest, PiecesComeInAnyOrderAndAKilledImportIsDoneAgain) {
   EXPECT_THAT(Gaps(), SizeIs(0));
   ExpectVerified();
   ExpectRestoreAcrossTheGap("restored");
+}
+
+// What is left if it is killed behind the last rename, and what others see while it runs.
+TEST_F(ImportTest, BeforeTheIndexKnowsOfAnImportTheArchiveIsWhatItWas) {
+  MakeGap(3);
+  scene_.StopDaemon();
+  const std::string index = scene_.archive() + "/index", saved = scene_.directory.Path("saved");
+  fs::copy(index, saved, fs::copy_options::recursive);
+  ASSERT_EQ(Import(copies_).exit_code, 0);
+  fs::remove_all(index);
+  fs::rename(saved, index);
+  EXPECT_EQ(Missing(), lost_);
+  EXPECT_EQ(Ask({"plan", "--dump", dump_, "--latest"}).exit_code, 4);
+  EXPECT_EQ(Ask({"status"}).exit_code, 0);
+  const PitrResult verified = Ask({"verify"});
+  EXPECT_EQ(verified.exit_code, 0) << verified.message();
+  EXPECT_GT(verified.json.at("sources")[0].at("not_indexed_yet"), 0);
+  EXPECT_THAT(scene_.Pitr({"verify"}).out, HasSubstr("not in the index yet"));
+  const PitrResult again = Import(copies_);
+  EXPECT_EQ(again.exit_code, 0) << again.message();
+  EXPECT_THAT(Gaps(), SizeIs(0));
+  ExpectVerified();
+  ExpectRestoreAcrossTheGap("restored");
+}
+
+TEST_F(ImportTest, NothingIsBroughtBackOnTopOfAGapUnasked) {
+  MakeGap(3);
+  auto behind = MySqlServer::Start();
+  ASSERT_TRUE(behind.ok());
+  ASSERT_TRUE((*behind)
+                  ->Execute("RESET BINARY LOGS AND GTIDS; SET GLOBAL gtid_purged = '" +
+                            before_.ToString() + "'")
+                  .ok());
+  const std::string host = "127.0.0.1:" + std::to_string((*behind)->port());
+  const PitrResult refused = Ask({"rescue", "--missing-on", host, "--user", "root", "--apply"});
+  EXPECT_EQ(refused.exit_code, 4) << refused.message();
+  EXPECT_THAT(refused.err, HasSubstr("is on neither"));
+  EXPECT_THAT(refused.err, HasSubstr("pitr import"));
+  EXPECT_EQ(refused.json.at("out_of_reach"), lost_.ToString());
+  EXPECT_EQ(refused.json.at("newer"), "");
+  EXPECT_EQ(*(*behind)->QueryValue("SELECT @@GLOBAL.gtid_executed"), before_.ToString());
 }
 
 TEST_F(ImportTest, AReplicasFilesFillTheGapToo) {

@@ -56,9 +56,11 @@ Json FileJson(const ImportedFile& file) {
   return {{"path", survey.path},
           {"source_file", survey.name},
           {"server_uuid", survey.server_uuid ? Json(survey.server_uuid->ToString()) : Json()},
+          {"server_id", survey.server_id},
           {"transactions", survey.transactions},
           {"taken", file.taken.ToString()},
           {"already", survey.already.ToString()},
+          {"passed", survey.passed.ToString()},
           {"truncated_at", survey.truncated ? Json(survey.whole_bytes) : Json()}};
 }
 
@@ -82,6 +84,8 @@ void PrintReport(const ImportReport& report, bool dry_run) {
     Say("{}: {} taken, {} there already{}\n", survey.path,
         Counted(file.taken.Count(), "transaction"), FormatCount(survey.already.Count()),
         survey.truncated ? fmt::format(", cut off behind {}", survey.whole_bytes) : "");
+    if (!file.taken.empty())
+      Say("  written by {} (server_id {})\n", survey.server_uuid->ToString(), survey.server_id);
   }
   if (report.taken.empty())
     Say("\nnothing to import: {}\n", report.remaining.empty()
@@ -142,7 +146,8 @@ void AddImport(CLI::App& app, Context& context, Action* action) {
   command->add_option("FILE", options->paths, "binlog files, in any order")->required();
   command
       ->add_option("--server-uuid", options->server_uuid,
-                   "the server that wrote them, if the archive does not know it by its server id")
+                   "the server that wrote them, if the archive cannot tell by its server_id and by "
+                   "what it committed")
       ->type_name("UUID");
   command->add_flag("--allow-truncated", options->allow_truncated,
                     "of a file that is cut off, take the whole transactions");

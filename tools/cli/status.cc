@@ -28,9 +28,9 @@ void PrintSource(const Json& json) {
   Say("source        {}\n", json.at("source").get<std::string>());
   for (const std::string& line : LineageLines(json.at("lineage"))) Say("lineage       {}\n", line);
   if (const Json& daemon = json.at("daemon"); daemon.is_object()) {
-    const std::string server = daemon.value("server", "");
-    Say("daemon        {}{}\n", daemon.value("state", "?"),
-        server.empty() ? "" : ", from " + server);
+    const std::string server = daemon.value("server", ""), state = daemon.value("state", "?");
+    const char* from = state == "archiving" ? ", from " : ", last from ";
+    Say("daemon        {}{}\n", state, server.empty() ? "" : from + server);
     if (daemon.contains("paused")) {
       const Json& paused = daemon.at("paused");
       Say("  PAUSED      by {}, {}: {}\n", paused.value("by", ""), text(paused.at("at")),
@@ -48,9 +48,10 @@ void PrintSource(const Json& json) {
   Say("commits       {} .. {}\n", text(json.at("first_commit")), text(json.at("last_commit")));
   Say("archived      {}\n", ShortSet(coverage.at("archived").get<std::string>()));
   const std::string before = coverage.at("before");
-  Say("needs a base  {}\n", before.empty()
-                                ? "no: the archive begins with the source's first transaction"
-                                : "that has at least " + ShortSet(before));
+  if (json.at("segments") > 0)
+    Say("needs a base  {}\n", before.empty() ? "no: the archive begins with the source's first "
+                                               "transaction; an empty server will do"
+                                             : "that has at least " + ShortSet(before));
   const Json& gaps = coverage.at("gaps");
   const Json ahead =
       json.at("daemon").is_object() ? json["daemon"].value("gap_ahead", Json()) : Json();

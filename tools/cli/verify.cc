@@ -41,6 +41,11 @@ void Print(const std::string& source, const VerifyReport& report) {
   Say("gtids         {}\n", ShortSet(report.gtids));
   for (const GapRecord& gap : report.gaps)
     Say("gap           {}: {}\n", ShortSet(gap.missing), gap.reason);
+  if (report.not_indexed_yet > 0)
+    Say("import        {} of it not in the index yet: pitr import runs, or was ended; import "
+        "again, "
+        "or start tidemarkd\n",
+        Counted(report.not_indexed_yet, "segment"));
   for (const VerifyFinding& finding : report.findings) Say("DAMAGE        {}\n", Text(finding));
   Say("result        {}\n",
       report.findings.empty() ? "all is well" : Counted(report.findings.size(), "finding"));

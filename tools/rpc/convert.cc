@@ -378,6 +378,7 @@ v1::VerifyReport ToMessage(const VerifyReport& report) {
   message.set_gtids(report.gtids.ToString());
   AddAll(report.findings, message.mutable_findings());
   AddAll(report.gaps, message.mutable_gaps());
+  message.set_not_indexed_yet(report.not_indexed_yet);
   return message;
 }
 
@@ -390,6 +391,7 @@ Result<VerifyReport> FromMessage(const v1::VerifyReport& message) {
   TM_ASSIGN_OR_RETURN(report.gtids, SetOf(message.gtids(), "verify.gtids"));
   TM_RETURN_IF_ERROR(TakeAll(message.findings(), &report.findings));
   TM_RETURN_IF_ERROR(TakeAll(message.gaps(), &report.gaps));
+  report.not_indexed_yet = message.not_indexed_yet();
   return report;
 }
 

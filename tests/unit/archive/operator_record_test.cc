@@ -55,6 +55,22 @@ TEST_F(OperatorRecord, AcknowledgementsSurviveAPowerFailureOneByOne) {
   EXPECT_EQ(Read(), expected);
 }
 
+TEST_F(OperatorRecord, WhatWasAcknowledgedInTheSharedPastIsSo) {
+  (void)Add(Set("5-7"));
+  (void)Add(Set("9-12"));
+  SourceIdentity identity;
+  identity.replica_uuid = ArchiveDirectory::NewReplicaUuid();
+  identity.forks = {{"main", 1, Set("1-10"), Set("11-12"), 1}};
+  ASSERT_TRUE(archive_.CreateDirectories("next").ok());
+  ASSERT_TRUE(archive_.WriteIdentity("next", identity).ok());
+  ASSERT_TRUE(archive_.CreateSource("next").ok());
+  ASSERT_TRUE(AddAcknowledgedGap(archive_, "next", {Set("20"), kNote}).ok());
+  const std::vector<GapAcknowledgement> expected = {
+      {Set("5-7"), kNote}, {Set("9-10"), kNote}, {Set("20"), kNote}};
+  EXPECT_EQ(*ReadAcknowledgedInLineage(archive_, "next"), expected);
+  EXPECT_EQ(ReadAcknowledgedInLineage(archive_, "main")->size(), 2u);
+}
+
 TEST_F(OperatorRecord, TheSameAgainChangesNothingAndMoreAddsTheRest) {
   (void)Add(Set("5-7"));
   const std::string before = files_.Contents(kGaps);

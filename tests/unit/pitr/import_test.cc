@@ -21,6 +21,7 @@
 namespace tidemark {
 namespace {
 
+using testing::BuilderGtid;
 using testing::BuilderSet;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -30,6 +31,19 @@ using testing::kSource;
 using testing::ModelServer;
 using testing::ModelSource;
 using ::testing::SizeIs;
+
+const Uuid kReplica = *Uuid::Parse("bbbbbbbb-0000-0000-0000-000000000002");
+constexpr uint8_t kReplicasId = 77;
+const Uuid kStranger = *Uuid::Parse("cccccccc-0000-0000-0000-000000000003");
+
+// The same file, but of a server with another id, as a replica's is: its transactions keep theirs.
+std::string OfReplica(std::string file) {
+  const std::string head = file.substr(kBinlogMagicSize);
+  const uint32_t size = ReadEventHeader(AsBytes(head).data()).size;
+  std::string description = head.substr(0, size);
+  description[5] = kReplicasId;
+  return file.replace(kBinlogMagicSize, size, testing::WithLogPos(description, 4 + size));
+}
 
 template <typename T>
 T Must(Result<T> result) {
@@ -344,19 +358,18 @@ TEST_F(ImportTest, TransactionsOfAnotherServersFileMustHaveBeenCommittedFirstAtT
   replica.Commit({.row_bytes = 18});
   replica.Commit({.row_bytes = 19});
   replica.Commit(4);
-  files_.Put(Found(Name(2)), replica.files[1].bytes);
-  const Uuid uuid = *Uuid::Parse("bbbbbbbb-0000-0000-0000-000000000002");
-  MustImport({2}, {.server_uuid = uuid});
+  files_.Put(Found(Name(2)), OfReplica(replica.files[1].bytes));
+  MustImport({2}, {.server_uuid = kReplica});
   EXPECT_EQ(Missing(), BuilderSet(10, 20));
-  EXPECT_EQ(testing::ReadArchive(files_)[2].header.server_uuid, uuid);
+  EXPECT_EQ(testing::ReadArchive(files_)[2].header.server_uuid, kReplica);
 
   testing::BinlogBuilder builder;
   builder.BeginFile(BuilderSet(1, 14));
-  builder.Add({.gtid = testing::BuilderGtid(15), .commit_us = 1'700'000'000'000'015});
-  builder.Add({.gtid = testing::BuilderGtid(21), .commit_us = 1'700'000'000'000'022});
+  builder.Add({.gtid = BuilderGtid(15), .commit_us = 1'700'000'000'000'015});
+  builder.Add({.gtid = BuilderGtid(21), .commit_us = 1'700'000'000'000'022});
   builder.Rotate(Name(5));
-  files_.Put(Found(Name(4)), builder.Take());
-  const auto refused = Import({4}, {.server_uuid = uuid});
+  files_.Put(Found(Name(4)), OfReplica(builder.Take()));
+  const auto refused = Import({4});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code(), Code::kDivergence);
   EXPECT_THAT(refused.error().message(), HasSubstr(":21 "));
@@ -364,30 +377,63 @@ TEST_F(ImportTest, TransactionsOfAnotherServersFileMustHaveBeenCommittedFirstAtT
 
 TEST_F(ImportTest, WhatTheArchiveNeitherHasNorMissesIsNamed) {
   MakeGap();
-  server_.Commit(2);  // 25, 26: not archived yet
-  files_.Put(Found(Name(5)), server_.files[0].bytes);
-  auto refused = Import({4, 5});
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().code(), Code::kUsage);
-  EXPECT_THAT(refused.error().message(), HasSubstr(":25-26"));
-  EXPECT_EQ(Missing(), BuilderSet(6, 20));
-
   testing::BinlogBuilder strange;
   strange.BeginFile(BuilderSet(1, 14));
-  strange.Add({.gtid = {{*Uuid::Parse("cccccccc-0000-0000-0000-000000000003"), ""}, 1}});
+  strange.Add({.gtid = {{kStranger, ""}, 1}});
+  strange.Add({.gtid = BuilderGtid(15), .commit_us = 1'700'000'000'000'015});
   strange.Rotate(Name(5));
-  files_.Put(Found(Name(4)), strange.Take());
-  refused = Import({4});
+  files_.Put(Found(Name(4)), OfReplica(strange.Take()));
+  const auto refused = Import({4}, {.server_uuid = kReplica});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code(), Code::kDivergence);
   EXPECT_THAT(refused.error().message(), HasSubstr("cccccccc-0000-0000-0000-000000000003:1"));
+}
+
+// The last file of a server that went on, or was lost with its last transactions.
+TEST_F(ImportTest, AFileThatGoesOnPastTheArchiveFillsTheGapAllTheSame) {
+  server_.Commit(3);
+  server_.Rotate();
+  ArchiveNow();
+  server_.Commit(3);  // 4-6
+  ModelServer promoted = server_;
+  promoted.Rotate();
+  promoted.Commit(2);  // 7, 8
+  server_.Commit({.gtid = {{kStranger, ""}, 1}});
+  server_.Commit({.gtid = BuilderGtid(9)});
+  const ModelServer::File last = server_.files.back();
+  server_ = promoted;
+  server_.PurgeFirstFile();
+  LoseFirstFiles(1);
+  files_.Put(Found(Name(2)), last.bytes);
+  ArchiveNow();
+  ASSERT_EQ(Missing(), BuilderSet(4, 6));
+  const auto refused = Import({2});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::kDivergence) << refused.error().message();
+  EXPECT_THAT(refused.error().message(), HasSubstr(kStranger.ToString()));
+  EXPECT_THAT(refused.error().message(), ::testing::Not(HasSubstr(":9")));
+
+  // It was given up where this source was begun.
+  SourceIdentity identity = *archive_.ReadIdentity(kSource);
+  GtidSet lost;
+  lost.Add({{kStranger, ""}, 1});
+  identity.forks.push_back({"before", 1, BuilderSet(1, 3), lost, 1});
+  ASSERT_TRUE(archive_.WriteIdentity(kSource, identity).ok());
+  const ImportReport report = Must(Import({2}));
+  EXPECT_EQ(report.taken, BuilderSet(4, 6));
+  lost.Add(BuilderGtid(9));
+  EXPECT_EQ(report.files[0].survey.passed, lost);
+  ASSERT_THAT(report.warnings, SizeIs(1));
+  EXPECT_THAT(report.warnings[0], HasSubstr("goes on past what the archive has"));
+  EXPECT_THAT(report.warnings[0], HasSubstr(":9"));
+  EXPECT_TRUE(Missing().empty());
 }
 
 TEST_F(ImportTest, AFileThatBuildsOnWhatComesBehindTheGapIsOfAnotherOrder) {
   MakeGap();
   testing::BinlogBuilder builder;
   builder.BeginFile(BuilderSet(1, 9).Union(BuilderSet(22, 22)));
-  builder.Add({.gtid = testing::BuilderGtid(10), .commit_us = 1'700'000'000'000'010});
+  builder.Add({.gtid = BuilderGtid(10), .commit_us = 1'700'000'000'000'010});
   builder.Rotate(Name(4));
   files_.Put(Found(Name(3)), builder.Take());
   auto refused = Import({3});
@@ -398,10 +444,10 @@ TEST_F(ImportTest, AFileThatBuildsOnWhatComesBehindTheGapIsOfAnotherOrder) {
   builder.BeginFile(BuilderSet(1, 9));
   for (const int64_t number : {22, 10})
     builder.Add(
-        {.gtid = testing::BuilderGtid(number), .commit_us = 1'700'000'000'000'000 + number});
+        {.gtid = BuilderGtid(number), .commit_us = 1'700'000'000'000'000 + number});
   builder.Rotate(Name(4));
-  files_.Put(Found(Name(3)), builder.Take());
-  refused = Import({3}, {.server_uuid = *Uuid::Parse("bbbbbbbb-0000-0000-0000-000000000002")});
+  files_.Put(Found(Name(3)), OfReplica(builder.Take()));
+  refused = Import({3}, {.server_uuid = kReplica});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code(), Code::kDivergence);
   EXPECT_THAT(refused.error().message(), HasSubstr(":22"));
@@ -415,19 +461,15 @@ TEST_F(ImportTest, WhatTheArchiveHasInFrontMayStandInBetween) {
   builder.BeginFile(BuilderSet(1, 2));
   for (const int64_t number : {6, 3, 7, 8, 5, 4, 9})
     builder.Add(
-        {.gtid = testing::BuilderGtid(number), .commit_us = 1'700'000'000'000'000 + number});
+        {.gtid = BuilderGtid(number), .commit_us = 1'700'000'000'000'000 + number});
   builder.Rotate(Name(3));
-  files_.Put(Found(Name(2)), builder.Take());
-  SurveyOptions survey;
-  survey.server_uuid = *Uuid::Parse("bbbbbbbb-0000-0000-0000-000000000002");
-  const ImportReport report = Must(Import({2}, survey));
+  files_.Put(Found(Name(2)), OfReplica(builder.Take()));
+  const ImportReport report = Must(Import({2}, {.server_uuid = kReplica}));
   EXPECT_EQ(report.taken, BuilderSet(6, 9));
   EXPECT_EQ(report.segments, 3u);
   EXPECT_EQ(Missing(), BuilderSet(10, 20));
   ExpectSound();
-  // Both servers have the same server id.
-  ASSERT_EQ(Import({3, 4}).error().code(), Code::kUsage);
-  MustImport({3, 4}, {.server_uuid = server_.uuid});
+  MustImport({3, 4});
   EXPECT_TRUE(Missing().empty());
 }
 
@@ -465,15 +507,87 @@ TEST_F(ImportTest, ARenamedFileIsRefused) {
   EXPECT_THAT(refused.error().message(), HasSubstr("the next file is binlog.000004"));
 }
 
+// One that does not end with its successor's name: alone, it could be any.
+TEST_F(ImportTest, OfARenamedFileWithoutAnEndIsSaidThatItsPlaceIsAnother) {
+  MakeGap();
+  const uint64_t end = lost_[2].transactions.back().end;
+  files_.Put(Found(Name(9)), lost_[2].bytes.substr(0, end));
+  ImportReport report = Must(Import({9}, {}, true));
+  ASSERT_THAT(report.warnings, SizeIs(1));
+  EXPECT_THAT(report.warnings[0], HasSubstr("binlog.000009 comes before what is in binlog.000005"));
+  files_.Put(Found(Name(1)), lost_[2].bytes.substr(0, end));
+  report = Must(Import({1}, {}, true));
+  ASSERT_THAT(report.warnings, SizeIs(1));
+  EXPECT_THAT(report.warnings[0], HasSubstr("binlog.000002 comes before what is in binlog.000001"));
+  files_.Put(Found(Name(3)), lost_[2].bytes.substr(0, end));
+  EXPECT_THAT(Must(Import({3}, {}, true)).warnings, IsEmpty());
+}
+
+TEST_F(ImportTest, AServerThatWasPromotedBehindTheGapMayLackWhatWasInIt) {
+  MakeGap();
+  EXPECT_THAT(Must(Import({2}, {}, true)).warnings, IsEmpty());
+  server_.Rotate();
+  server_.uuid = kReplica;
+  server_.Commit(1);
+  ArchiveNow();
+  ASSERT_EQ(View()->segments().back().header.server_uuid, kReplica);
+  const ImportReport report = Must(Import({2}, {}, true));
+  ASSERT_THAT(report.warnings, SizeIs(1));
+  EXPECT_THAT(report.warnings[0], HasSubstr("pitr rescue"));
+}
+
+// What a server committed first has its UUID.
+TEST_F(ImportTest, AFileIsNotTakenForAnotherServers) {
+  MakeGap();
+  auto refused = Import({3}, {.server_uuid = kReplica});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::kUsage);
+  EXPECT_THAT(refused.error().message(), HasSubstr("is " + server_.uuid.ToString() + "'s"));
+  // Now the replica is known, too, by its own id. Of a file without transactions of its own server
+  // the id alone tells.
+  files_.Put(Found(Name(2)), OfReplica(lost_[1].bytes));
+  MustImport({2}, {.server_uuid = kReplica});
+  refused = Import({3}, {.server_uuid = kReplica});
+  ASSERT_FALSE(refused.ok());
+  files_.Put(Found(Name(3)), OfReplica(lost_[2].bytes));
+  refused = Import({3}, {.server_uuid = server_.uuid});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message(), HasSubstr("its server_id is 77"));
+  MustImport({3});
+  EXPECT_EQ(Missing(), BuilderSet(15, 20));
+}
+
+// A server that was made anew under an old one's id; but a group's members commit under its UUID.
+class SameIdTest : public ImportTest, public ::testing::WithParamInterface<bool> {};
+
+TEST_P(SameIdTest, AServerIdIsNotEnoughIfWhatItCommittedIsNotItsOwn) {
+  const bool group = GetParam();
+  if (group) server_.Commit({.gtid = {{kStranger, ""}, 1}});
+  server_.Commit(3);
+  server_.Rotate();
+  ArchiveNow();
+  server_.Commit({.gtid = {{kStranger, ""}, 2}});
+  server_.Commit(2);
+  server_.Rotate();
+  server_.Commit(1);
+  server_.PurgeFirstFile();
+  LoseFirstFiles(1);
+  ArchiveNow();
+  const auto imported = Import({2});
+  EXPECT_EQ(imported.ok(), group);
+  if (!group) {
+    EXPECT_EQ(imported.error().code(), Code::kUsage);
+    EXPECT_THAT(imported.error().hint(), HasSubstr("is " + kStranger.ToString()));
+    EXPECT_TRUE(Import({2}, {.server_uuid = kStranger}).ok());
+  }
+  EXPECT_TRUE(Missing().empty());
+  EXPECT_EQ(testing::ReadArchive(files_)[1].header.server_uuid, group ? server_.uuid : kStranger);
+}
+INSTANTIATE_TEST_SUITE_P(Import, SameIdTest, ::testing::Bool());
+
 TEST_F(ImportTest, AServerThatTheArchiveDoesNotKnowMustBeNamed) {
   MakeGap();
-  std::string foreign = lost_[2].bytes;
-  const std::string head = foreign.substr(kBinlogMagicSize);
-  const uint32_t size = ReadEventHeader(AsBytes(head).data()).size;
-  std::string description = head.substr(0, size);
-  description[5] = 77;
-  foreign.replace(kBinlogMagicSize, size, testing::WithLogPos(description, 4 + size));
-  files_.Put(Found(Name(3)), foreign);
+  files_.Put(Found(Name(3)), OfReplica(lost_[2].bytes));
   const auto refused = Import({3});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code(), Code::kUsage);
@@ -537,6 +651,9 @@ TEST_F(ImportTest, AnIndexThatMissedTheImportIsHealedToWhatARebuildMakes) {
   ASSERT_THAT(numbers, SizeIs(6));
   for (const uint64_t number : {numbers[2], numbers[3]})
     ASSERT_TRUE(index_->DropSegment(kSource, number).ok());
+  const VerifyReport report = Must(VerifyArchive(*View(), nullptr));
+  EXPECT_THAT(report.findings, IsEmpty());
+  EXPECT_EQ(report.not_indexed_yet, 2u);
   Must(HealIndex(*index_, archive_, kSource, nullptr));
   ExpectSound();
 }
