@@ -252,8 +252,9 @@ class Importer {
   void WarnOfPassed(const SurveyedFile& file) {
     if (!file.passed.empty())
       Warn(file.path + " goes on past what the archive has, with " + Abridged(file.passed) +
-           ": not imported; tidemarkd archives it from the source, unless it was lost with the "
-           "server that wrote it");
+           ": not imported. tidemarkd archives it from the source, unless it was lost with the "
+           "server that wrote it. If that server lost some in a crash and went on, those in front "
+           "of them may not be the source's either: compare with a server that has them");
   }
 
   // A file that does not end with its successor's name (a crash, a copy that is cut off) has at

@@ -89,8 +89,7 @@ Status HoleFill::CheckOrder(const ScannedEvent& event) const {
   if (!behind_ || !event.begins_transaction) return OkStatus();
   return Status(Code::kDivergence,
                 "transaction " + behind_->ToString() + " stands in front of " +
-                    scanner_->open_gtid()->ToString() +
-                    " of the gap, and not so in the archive",
+                    scanner_->open_gtid()->ToString() + " of the gap, and not so in the archive",
                 "the file's server committed in another order than the source: try the source's "
                 "own files");
 }

@@ -242,8 +242,8 @@ Status Survey::CheckKnown(SurveyedFile* file) const {
                       Abridged(strange),
                   strange.IsSubsetOf(coverage_.before)
                       ? "they are older than the archive: it begins with a backup that holds them"
-                      : "they were never on the source; a file of a server with transactions of "
-                        "its own cannot be imported");
+                      : "as far as it is archived, the source never had them: a file of a server "
+                        "with transactions of its own cannot be imported");
   if (file->wanted.empty()) return OkStatus();
   if (!IsServersName(file->name))
     return Status(Code::kUsage,

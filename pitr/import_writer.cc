@@ -6,8 +6,16 @@
 
 namespace tidemark {
 
+namespace {
+
+// A member of a group stamps what it commits first before the group has agreed to it
+// (plugin/group_replication/src/observer_trans.cc, group_replication_trans_before_commit).
+constexpr int64_t kOwnCommitUsMax = 10'000'000;
+
+}  // namespace
+
 // An empty transaction is an operator's way to pass over one of another server; one that was
-// committed before was replayed from a binlog.
+// committed long before was replayed from a binlog.
 std::optional<Uuid> OwnOrigin(FileSystem& files, const std::string& path,
                               const std::function<bool()>& go_on) {
   const auto input = BinlogFile::Open(files, path);
@@ -22,7 +30,7 @@ std::optional<Uuid> OwnOrigin(FileSystem& files, const std::string& path,
     if (!own || event.finished == nullptr) continue;
     const Transaction& transaction = *event.finished;
     if (transaction.kind != TransactionKind::kEmpty &&
-        transaction.original_commit_us == transaction.immediate_commit_us)
+        transaction.immediate_commit_us - transaction.original_commit_us <= kOwnCommitUsMax)
       return transaction.gtid.tsid.uuid;
   }
   return std::nullopt;
@@ -33,8 +41,8 @@ Result<KnownServers> KnownServers::Of(ArchiveView& view) {
   std::map<Uuid, const SegmentRecord*> last;
   for (const SegmentRecord& segment : view.segments()) {
     last[segment.header.server_uuid] = &segment;
-    for (const auto& [tsid, intervals] : segment.gtids.map())
-      known.origins_[segment.header.server_uuid].insert(tsid.uuid);
+    std::set<Uuid>& origins = known.origins_[segment.header.server_uuid];
+    for (const auto& [tsid, intervals] : segment.gtids.map()) origins.insert(tsid.uuid);
   }
   for (const auto& [uuid, segment] : last) {
     TM_ASSIGN_OR_RETURN(const OpenSegment opened, OpenSegmentFile(view, *segment));

@@ -123,7 +123,7 @@ class Verification::Reading {
     if (!scanned.ok()) {
       Find(scanned.error().code(), number, scanned.error().message());
       // What it should have held is still what the next one builds on.
-      if (known != nullptr) Advance(*known);
+      if (known != nullptr) Advance(*known, true);
       return;
     }
     const SegmentRecord& segment = scanned->segment;
@@ -135,13 +135,14 @@ class Verification::Reading {
     CheckContinuity(number, segment);
     CheckUniqueness(number, segment);
     if (known != nullptr) CompareWithIndex(*known, *scanned);
-    Advance(segment);
+    Advance(segment, known != nullptr || !segment.header.imported);
     report_.gtids.Add(segment.gtids);
   }
 
-  void Advance(const SegmentRecord& segment) {
+  // What the index does not know of yet has raised no time in it.
+  void Advance(const SegmentRecord& segment, bool in_index) {
     reached_ = segment.header.previous.Union(segment.gtids);
-    commit_high_us_ = segment.commit_high_us;
+    if (in_index) commit_high_us_ = segment.commit_high_us;
   }
 
   void CheckContinuity(uint64_t number, const SegmentRecord& segment) {

@@ -74,9 +74,14 @@ Status DaemonArchive::IndexIfForgotten(const std::string& source,
                                        const std::function<void()>& rebuilding) {
   TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> on_disk, directory_.Segments(source));
   if (on_disk.empty()) return OkStatus();
-  // It is read upwards: with the last one all are known.
-  TM_ASSIGN_OR_RETURN(const auto known, index_->Segment(source, on_disk.back()));
-  if (known) return OkStatus();
+  // An import that was killed leaves some in the middle that are not.
+  TM_ASSIGN_OR_RETURN(const auto known, index_->Segments(source));
+  const auto is_known = [&known](uint64_t number) {
+    return std::any_of(known.begin(), known.end(),
+                       [&](const SegmentRecord& one) { return one.header.number == number; });
+  };
+  if (known.size() >= on_disk.size() && std::all_of(on_disk.begin(), on_disk.end(), is_known))
+    return OkStatus();
   rebuilding();
   TM_ASSIGN_OR_RETURN(const HealReport report, HealIndex(*index_, directory_, source,
                                                          [&](const HealReport&) { rebuilding(); }));

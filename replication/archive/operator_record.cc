@@ -182,8 +182,9 @@ Result<std::vector<GapAcknowledgement>> ReadAcknowledgedInLineage(const ArchiveD
                                                                   const std::string& source) {
   std::vector<GapAcknowledgement> all;
   for (const SourceFork& fork : archive.ForksOf(source)) {
-    TM_ASSIGN_OR_RETURN(auto past, ReadAcknowledgedGaps(archive, fork.parent));
-    for (GapAcknowledgement& one : past) {
+    auto past = ReadAcknowledgedGaps(archive, fork.parent);
+    if (!past.ok()) continue;
+    for (GapAcknowledgement& one : *past) {
       one.gtids = one.gtids.Intersection(fork.set);
       if (!one.gtids.empty()) all.push_back(std::move(one));
     }
@@ -204,8 +205,9 @@ Result<GtidSet> AddAcknowledgedGap(const ArchiveDirectory& archive, const std::s
                   "try again");
   if (!lock.ok()) return lock.error();
   TM_ASSIGN_OR_RETURN(auto acknowledged, ReadAcknowledgedGaps(archive, source));
+  TM_ASSIGN_OR_RETURN(const auto all, ReadAcknowledgedInLineage(archive, source));
   GapAcknowledgement fresh = acknowledgement;
-  for (const GapAcknowledgement& one : acknowledged) fresh.gtids.Subtract(one.gtids);
+  for (const GapAcknowledgement& one : all) fresh.gtids.Subtract(one.gtids);
   if (fresh.gtids.empty()) return fresh.gtids;
   GtidSet added = fresh.gtids;
   acknowledged.push_back(std::move(fresh));

@@ -44,6 +44,7 @@ struct GapAcknowledgement {
 Result<std::vector<GapAcknowledgement>> ReadAcknowledgedGaps(const ArchiveDirectory& archive,
                                                              const std::string& source);
 // With those of the sources that it continues, as far as it shares their past: these come first.
+// Those of one of them that cannot be read do not count; its own status says why.
 Result<std::vector<GapAcknowledgement>> ReadAcknowledgedInLineage(const ArchiveDirectory& archive,
                                                                   const std::string& source);
 // Adds what of `acknowledgement.gtids` is not acknowledged already, and says what that was: after a

@@ -69,6 +69,11 @@ TEST_F(OperatorRecord, WhatWasAcknowledgedInTheSharedPastIsSo) {
       {Set("5-7"), kNote}, {Set("9-10"), kNote}, {Set("20"), kNote}};
   EXPECT_EQ(*ReadAcknowledgedInLineage(archive_, "next"), expected);
   EXPECT_EQ(ReadAcknowledgedInLineage(archive_, "main")->size(), 2u);
+  EXPECT_EQ(*AddAcknowledgedGap(archive_, "next", {Set("10-11"), kNote}), Set("11"));
+  // What of the past cannot be read does not count, and the rest does.
+  files_.Put(kGaps, "what is this");
+  const std::vector<GapAcknowledgement> own = {{Set("20"), kNote}, {Set("11"), kNote}};
+  EXPECT_EQ(*ReadAcknowledgedInLineage(archive_, "next"), own);
 }
 
 TEST_F(OperatorRecord, TheSameAgainChangesNothingAndMoreAddsTheRest) {

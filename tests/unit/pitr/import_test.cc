@@ -443,8 +443,7 @@ TEST_F(ImportTest, AFileThatBuildsOnWhatComesBehindTheGapIsOfAnotherOrder) {
 
   builder.BeginFile(BuilderSet(1, 9));
   for (const int64_t number : {22, 10})
-    builder.Add(
-        {.gtid = BuilderGtid(number), .commit_us = 1'700'000'000'000'000 + number});
+    builder.Add({.gtid = BuilderGtid(number), .commit_us = 1'700'000'000'000'000 + number});
   builder.Rotate(Name(4));
   files_.Put(Found(Name(3)), OfReplica(builder.Take()));
   refused = Import({3}, {.server_uuid = kReplica});
@@ -460,8 +459,7 @@ TEST_F(ImportTest, WhatTheArchiveHasInFrontMayStandInBetween) {
   testing::BinlogBuilder builder;
   builder.BeginFile(BuilderSet(1, 2));
   for (const int64_t number : {6, 3, 7, 8, 5, 4, 9})
-    builder.Add(
-        {.gtid = BuilderGtid(number), .commit_us = 1'700'000'000'000'000 + number});
+    builder.Add({.gtid = BuilderGtid(number), .commit_us = 1'700'000'000'000'000 + number});
   builder.Rotate(Name(3));
   files_.Put(Found(Name(2)), OfReplica(builder.Take()));
   const ImportReport report = Must(Import({2}, {.server_uuid = kReplica}));
@@ -616,8 +614,16 @@ TEST_P(LateImportTest, CommitTimesPastWhatIsBehindRaiseTheIndexAsARebuildWould) 
   LoseFirstFiles(2);
   ArchiveNow();
   ASSERT_EQ(Missing(), BuilderSet(503, 505));
+  testing::TempDir before_directory;
+  const auto before = Must(Index::OpenForWriting(before_directory.Path("index")));
+  Must(HealIndex(*before, archive_, kSource, nullptr));
   const ImportReport report = Must(Import({2}));
   EXPECT_THAT(report.warnings, SizeIs(1));
+  // Whose index does not know of it yet sees no damage.
+  const auto early = Must(ArchiveView::Over(files_, kArchive, kSource, *before));
+  const VerifyReport seen = Must(VerifyArchive(*early, nullptr));
+  EXPECT_EQ(seen.not_indexed_yet, 1u);
+  for (const VerifyFinding& finding : seen.findings) ADD_FAILURE() << finding.message;
   const auto expect_sound = [this] {
     const auto view = View();
     for (const VerifyFinding& finding : Must(VerifyArchive(*view, nullptr)).findings)
