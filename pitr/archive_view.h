@@ -61,8 +61,8 @@ class ArchiveView {
   // Numbers of segment files on disk, ascending; names in segments/ that are none of ours go to
   // `foreign`.
   Result<std::vector<uint64_t>> SegmentsOnDisk(std::vector<std::string>* foreign) const;
-  // Of one that the index does not know: whether it was imported. An import that runs, or was
-  // killed, is not in the index until it is whole; the archive then is what it was before.
+  // Whether a segment on disk was imported, which the index does not say. An import that runs, or
+  // was killed, is not in the index until it is whole; the archive then is what it was before.
   bool IsOfAnImport(uint64_t number) const;
 
  private:

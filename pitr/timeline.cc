@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "replication/archive/segment_reader.h"
-
 namespace tidemark {
 namespace {
 
@@ -44,17 +42,12 @@ void AddForks(const Lineage& lineage, Timeline* timeline) {
     for (const LineageFork& one : *forks) timeline->entries.push_back({one.fork.at_us, one});
 }
 
-bool Imported(ArchiveView& view, uint64_t segment) {
-  const auto reader = OpenSegmentFile(view.archive(), view.source(), segment);
-  return reader.ok() && (*reader)->header().imported;
-}
-
 // What was imported into a gap does not say who was archived from.
-void AddServerChanges(ArchiveView& view, Timeline* timeline) {
+void AddServerChanges(const ArchiveView& view, Timeline* timeline) {
   std::optional<Uuid> before;
   for (const SegmentRecord& segment : view.segments()) {
     const SegmentHeader& header = segment.header;
-    if (before == header.server_uuid || Imported(view, header.number)) continue;
+    if (before == header.server_uuid || view.IsOfAnImport(header.number)) continue;
     if (before)
       timeline->entries.push_back(
           {header.created_us, ServerChange{header.server_uuid, *before, header.source_file,

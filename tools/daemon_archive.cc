@@ -76,12 +76,8 @@ Status DaemonArchive::IndexIfForgotten(const std::string& source,
   if (on_disk.empty()) return OkStatus();
   // An import that was killed leaves some in the middle that are not.
   TM_ASSIGN_OR_RETURN(const auto known, index_->Segments(source));
-  const auto is_known = [&known](uint64_t number) {
-    return std::any_of(known.begin(), known.end(),
-                       [&](const SegmentRecord& one) { return one.header.number == number; });
-  };
-  if (known.size() >= on_disk.size() && std::all_of(on_disk.begin(), on_disk.end(), is_known))
-    return OkStatus();
+  const auto number = [](const SegmentRecord& one) { return one.header.number; };
+  if (std::ranges::includes(known, on_disk, {}, number)) return OkStatus();
   rebuilding();
   TM_ASSIGN_OR_RETURN(const HealReport report, HealIndex(*index_, directory_, source,
                                                          [&](const HealReport&) { rebuilding(); }));

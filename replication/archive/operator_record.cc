@@ -178,8 +178,11 @@ Result<std::vector<GapAcknowledgement>> ReadAcknowledgedGaps(const ArchiveDirect
   return text.error();
 }
 
-Result<std::vector<GapAcknowledgement>> ReadAcknowledgedInLineage(const ArchiveDirectory& archive,
-                                                                  const std::string& source) {
+namespace {
+
+// Of the sources that it continues, as far as it shares their past.
+std::vector<GapAcknowledgement> AcknowledgedInPast(const ArchiveDirectory& archive,
+                                                   const std::string& source) {
   std::vector<GapAcknowledgement> all;
   for (const SourceFork& fork : archive.ForksOf(source)) {
     auto past = ReadAcknowledgedGaps(archive, fork.parent);
@@ -189,6 +192,14 @@ Result<std::vector<GapAcknowledgement>> ReadAcknowledgedInLineage(const ArchiveD
       if (!one.gtids.empty()) all.push_back(std::move(one));
     }
   }
+  return all;
+}
+
+}  // namespace
+
+Result<std::vector<GapAcknowledgement>> ReadAcknowledgedInLineage(const ArchiveDirectory& archive,
+                                                                  const std::string& source) {
+  std::vector<GapAcknowledgement> all = AcknowledgedInPast(archive, source);
   TM_ASSIGN_OR_RETURN(auto own, ReadAcknowledgedGaps(archive, source));
   std::move(own.begin(), own.end(), std::back_inserter(all));
   return all;
@@ -205,9 +216,10 @@ Result<GtidSet> AddAcknowledgedGap(const ArchiveDirectory& archive, const std::s
                   "try again");
   if (!lock.ok()) return lock.error();
   TM_ASSIGN_OR_RETURN(auto acknowledged, ReadAcknowledgedGaps(archive, source));
-  TM_ASSIGN_OR_RETURN(const auto all, ReadAcknowledgedInLineage(archive, source));
   GapAcknowledgement fresh = acknowledgement;
-  for (const GapAcknowledgement& one : all) fresh.gtids.Subtract(one.gtids);
+  for (const GapAcknowledgement& one : AcknowledgedInPast(archive, source))
+    fresh.gtids.Subtract(one.gtids);
+  for (const GapAcknowledgement& one : acknowledged) fresh.gtids.Subtract(one.gtids);
   if (fresh.gtids.empty()) return fresh.gtids;
   GtidSet added = fresh.gtids;
   acknowledged.push_back(std::move(fresh));

@@ -43,8 +43,7 @@ void Print(const std::string& source, const VerifyReport& report) {
     Say("gap           {}: {}\n", ShortSet(gap.missing), gap.reason);
   if (report.not_indexed_yet > 0)
     Say("import        {} of it not in the index yet: pitr import runs, or was ended; import "
-        "again, "
-        "or start tidemarkd\n",
+        "again, or start tidemarkd\n",
         Counted(report.not_indexed_yet, "segment"));
   for (const VerifyFinding& finding : report.findings) Say("DAMAGE        {}\n", Text(finding));
   Say("result        {}\n",
