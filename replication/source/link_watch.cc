@@ -45,7 +45,8 @@ void LinkWatch::Run(const std::stop_token& stop, int descriptor, int64_t timeout
   pthread_setname_np(pthread_self(), "tm-link");
   const auto timeout = std::chrono::milliseconds(timeout_ms);
   uint64_t events = events_.load(std::memory_order_relaxed);
-  uint64_t bytes = BytesReceived(descriptor).value_or(0);
+  const uint64_t bytes_at_start = BytesReceived(descriptor).value_or(0);
+  uint64_t bytes = bytes_at_start;
   bool fetching = false;
   auto looked_at = SteadyClock::now();
   while (SleepUnlessStopped(stop, timeout)) {
@@ -55,7 +56,8 @@ void LinkWatch::Run(const std::stop_token& stop, int descriptor, int64_t timeout
     const auto now = SteadyClock::now();
     // Where this process was itself stopped meanwhile, the link is not to blame.
     const bool awake = now - looked_at < 2 * timeout;
-    if (awake && fetching && fetching_now && events_now == events &&
+    const bool begun = bytes != bytes_at_start;
+    if (awake && begun && fetching && fetching_now && events_now == events &&
         bytes_now - bytes < bytes_min) {
       ended_it_ = true;
       ::shutdown(descriptor, SHUT_RDWR);

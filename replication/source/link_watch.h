@@ -5,7 +5,8 @@
 // A source that is idle sends a heartbeat in every period, so within a read timeout an event is
 // through, or the bytes of a long one arrive, far more than heartbeats make. A timeout without an
 // event and with fewer bytes ends the link: shutdown(2), which makes the blocked reader return.
-// Only TCP is watched: a socket on this machine damages nothing.
+// Until the first byte after Start nothing is judged: that silence a read timeout notices, and how
+// long it may last the reader knows. Only TCP is watched: a socket on this machine damages nothing.
 //
 // A thread of its own, from Start to Stop; Start, Stop and the counting belong to the reader.
 #pragma once

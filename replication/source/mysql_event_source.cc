@@ -66,7 +66,6 @@ struct MySqlEventSource::Dump {
   std::string encoded_set;
   std::string identity;
   uint32_t read_timeout_s = 0;
-  int64_t heartbeat_us = 0;
   bool first_event_seen = false;
   bool semi_sync = false;  // every packet has the header; known from the first one on
   bool tls = false;
@@ -196,7 +195,6 @@ Status MySqlEventSource::OpenDump(const DumpRequest& request) {
   dump->handle = connection_->handle();
   dump->identity = IdentityOf(request);
   dump->read_timeout_s = ReadTimeoutSeconds(request.heartbeat_us);
-  dump->heartbeat_us = request.heartbeat_us;
   dump->stream.server_id = request.server_id;
   dump->stream.flags = request.non_blocking ? kBinlogDumpNonBlock : 0;
   dump->stream.start_position = request.file.empty() ? 4 : request.position;
@@ -216,7 +214,7 @@ Status MySqlEventSource::OpenDump(const DumpRequest& request) {
     return connection_->LastError(SourcePhase::kDump, dump->identity);
   }
   dump_ = std::move(dump);
-  WatchLink();
+  watch_.Start(socket_, int64_t{dump_->read_timeout_s} * 1000, request.heartbeat_us);
   return OkStatus();
 }
 
@@ -300,24 +298,18 @@ Result<bool> MySqlEventSource::CommitsWait() {
 }
 
 // What is not done for each of five million events. Before the first one the source may search all
-// its binary logs for the place to begin, and sends no heartbeats meanwhile: until then the
-// connection's own timeout holds.
+// its binary logs for the place to begin, and sends nothing meanwhile: until then the connection's
+// own timeout holds.
 void MySqlEventSource::PrepareNext() {
   prepare_next_ = false;
   NET* net = &dump_->handle->net;
   if (!dump_->first_event_seen) {
     dump_->first_event_seen = true;
     my_net_set_read_timeout(net, dump_->read_timeout_s);
-    WatchLink();
   }
   // Between packets an uncompressed connection's buffer holds nothing that is still needed
   // (sql-common/net_serv.cc).
   if (net->max_packet > kEventBytesKept && !net->compress) net_realloc(net, kPacketBytesKept);
-}
-
-// For as long as one read may take now.
-void MySqlEventSource::WatchLink() {
-  watch_.Start(socket_, int64_t{dump_->handle->net.read_timeout} * 1000, dump_->heartbeat_us);
 }
 
 Status MySqlEventSource::FetchFailed() {
@@ -329,7 +321,7 @@ Status MySqlEventSource::FetchFailed() {
   }
   if (watch_.ended_it())
     return std::move(status).WithHint("bytes came, but no event was whole for " +
-                                      std::to_string(dump_->handle->net.read_timeout) + " s");
+                                      std::to_string(dump_->read_timeout_s) + " s");
   return std::move(status).WithHint("the link broke, or nothing came for " +
                                     std::to_string(dump_->handle->net.read_timeout) + " s");
 }

@@ -51,7 +51,6 @@ class MySqlEventSource final : public EventSource {
   Status RegisterAsReplica(const DumpRequest& request);
   Status OpenDump(const DumpRequest& request);
   void PrepareNext();
-  void WatchLink();
   Result<Bytes> Unwrap(Bytes packet);
   Status FetchFailed();
   Status EndDump(Status why);

@@ -110,7 +110,8 @@ TEST_P(LinkFaults, ASlowLinkIsWaitedFor) {
 // read timeout sees that.
 TEST_P(LinkFaults, ADamagedLengthEndsInAnotherConnectionNotInAWait) {
   const uint64_t harmed = proxy_->harmed_bytes();
-  // An idle source sends whole packets: the next byte is a packet's (or TLS record's) first.
+  // The next byte is a packet's (or TLS record's) first: an idle source's, or under load one that
+  // is still on its way to the dump's first event.
   proxy_->Damage(Way::kToClient, GetParam() ? 3 : 2, Harm::kFlip, 0x10);
   ASSERT_TRUE(WaitUntil([&] { return proxy_->harmed_bytes() > harmed; }, kPatienceMs));
   EXPECT_TRUE(WaitUntil([&] { return Connections() == 2; }, 20'000)) << daemon_.LogTail();
