@@ -74,15 +74,14 @@ Status DaemonArchive::IndexIfForgotten(const std::string& source,
                                        const std::function<void()>& rebuilding) {
   TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> on_disk, directory_.Segments(source));
   if (on_disk.empty()) return OkStatus();
-  // An import that was killed leaves some in the middle that are not.
   TM_ASSIGN_OR_RETURN(const auto known, index_->Segments(source));
   const auto number = [](const SegmentRecord& one) { return one.header.number; };
   if (std::ranges::includes(known, on_disk, {}, number)) return OkStatus();
   rebuilding();
   TM_ASSIGN_OR_RETURN(const HealReport report, HealIndex(*index_, directory_, source,
                                                          [&](const HealReport&) { rebuilding(); }));
-  spdlog::info("[{}] is archived no more, and was not in the index: {} segments read again", source,
-               report.segments_scanned);
+  spdlog::info("[{}] is archived no more, and was not whole in the index: {} segments read again",
+               source, report.segments_scanned);
   return OkStatus();
 }
 

@@ -25,7 +25,8 @@ class DaemonArchive {
   // anew, which may take long. A full disk is no error: the index can then be read at most.
   Status Open(const std::function<void()>& rebuilding);
   // Of sources that nobody archives now (all but `workers`', who look after theirs) and of which
-  // the index knows nothing, because it was lost: reads their segments again. After Open.
+  // the index does not have every segment, because it was lost or an import was killed: reads what
+  // is missing again. After Open.
   void IndexForgotten(const std::vector<std::string>& workers,
                       const std::function<void()>& rebuilding);
   void Mend();  // at most every few seconds

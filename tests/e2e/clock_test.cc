@@ -19,7 +19,6 @@ namespace {
 using testing::ArchivedPrimary;
 using testing::ExecutedOn;
 using ::testing::HasSubstr;
-using testing::Json;
 using testing::Load;
 using testing::MetricsPage;
 using testing::PitrResult;
@@ -186,7 +185,7 @@ TEST(PrimaryClockTest, ATimeIsTheLongestPrefixBeforeItAndThePlanSaysThatTheClock
     EXPECT_THAT(located.out, HasSubstr(one.first_excluded));
     const PitrResult plan = rig.PitrJson({"plan", "--dump", base, "--before-time", time});
     ASSERT_EQ(plan.exit_code, 0) << plan.message();
-    const Json& boundary = plan.json.at("boundary");
+    const testing::Json& boundary = plan.json.at("boundary");
     EXPECT_EQ(boundary.at("last_included").at("gtid"), one.last_included);
     EXPECT_EQ(boundary.at("first_excluded").at("gtid"), one.first_excluded);
     ASSERT_TRUE(boundary.at("clock_note").is_string()) << boundary.dump(2);

@@ -45,8 +45,8 @@ class LinkFaults : public ::testing::TestWithParam<bool> {  // with TLS
   }
   uint64_t Connections() const {
     const std::string view = testing::ReadWholeFile(daemon_.archive() + "/main/daemon.json");
-    const nlohmann::json json = nlohmann::json::parse(view, nullptr, false);
-    return json.is_object() ? json.value("connections", uint64_t{0}) : 0;
+    const nlohmann::json daemon = nlohmann::json::parse(view, nullptr, false);
+    return daemon.is_object() ? daemon.value("connections", uint64_t{0}) : 0;
   }
   void ExpectArchivedByteForByte() {
     proxy_->Heal();

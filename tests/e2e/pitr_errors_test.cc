@@ -27,12 +27,12 @@ constexpr int kUsage = 2, kUnreachable = 3, kGap = 4, kCorruption = 5, kSourceRe
 //   1..a purged, too_early.sql, archived (base.sql somewhere), gap, archived (after_gap.sql)
 // The daemon is stopped, or archives nothing: what follows looks at the archive, or at damaged
 // copies of it.
-struct Scene {
-  static Scene& Get() {
-    static Scene scene;
+struct ErrorsScene {
+  static ErrorsScene& Get() {
+    static ErrorsScene scene;
     return scene;
   }
-  Scene() {
+  ErrorsScene() {
     Sql("CREATE DATABASE app; CREATE TABLE app.t (id INT PRIMARY KEY AUTO_INCREMENT, v "
         "VARCHAR(100))");
     too_early = rig.Dump("too_early.sql");
@@ -136,7 +136,7 @@ class PitrErrorsTest : public ::testing::Test {
     EXPECT_FALSE(fs::exists(output + ".partial"));
   }
 
-  Scene& scene_ = Scene::Get();
+  ErrorsScene& scene_ = ErrorsScene::Get();
   ArchivedPrimary& rig_ = scene_.rig;
   TempDir directory_{"tidemark-errors"};
 };

@@ -61,12 +61,12 @@ std::vector<Commit> ReadHistory(MySqlServer& primary) {
 
 // A primary whose first binary log was purged before the archive began, a base from before the
 // archive and one in the middle of the load, and everything that was committed.
-struct Scene {
-  static Scene& Get() {
-    static Scene scene;
+struct CounterScene {
+  static CounterScene& Get() {
+    static CounterScene scene;
     return scene;
   }
-  Scene() : seed(TestSeed()), random(seed) {
+  CounterScene() : seed(TestSeed()), random(seed) {
     Prepare();
     early_base = rig.Dump("early.sql");
     rig.StartDaemon("adopt_purged = true");
@@ -202,7 +202,7 @@ class PitrRestoreTest : public ::testing::Test {
         << what;
   }
 
-  Scene& scene_ = Scene::Get();
+  CounterScene& scene_ = CounterScene::Get();
   ArchivedPrimary& rig_ = scene_.rig;
 };
 

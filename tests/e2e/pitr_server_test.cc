@@ -16,12 +16,12 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 // Some files, DDL, a transaction of several megabytes, and enough to be streamed for a while.
-struct Scene {
-  static Scene& Get() {
-    static Scene scene;
+struct LongTextScene {
+  static LongTextScene& Get() {
+    static LongTextScene scene;
     return scene;
   }
-  Scene()
+  LongTextScene()
       : rig({.extra_args = {"--sync-binlog=0", "--innodb-flush-log-at-trx-commit=0"},
              .server_id = {}}) {
     Sql("CREATE DATABASE app; CREATE TABLE app.t (id INT PRIMARY KEY AUTO_INCREMENT, v LONGTEXT)");
@@ -107,7 +107,7 @@ class PitrServerTest : public ::testing::Test {
               *rig_.primary->Query("CHECKSUM TABLE app.t"));
   }
 
-  Scene& scene_ = Scene::Get();
+  LongTextScene& scene_ = LongTextScene::Get();
   ArchivedPrimary& rig_ = scene_.rig;
   TempDir directory_{"tidemark-server"};
 };

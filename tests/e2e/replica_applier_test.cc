@@ -64,13 +64,13 @@ Rows Contents(MySqlServer& server) {
 
 // A primary that wrote a bit of everything, its marks (GTIDs to aim at), and the archive of it.
 // Made once for all tests of this file; the primary stands still afterwards.
-class Scene {
+class ApplierScene {
  public:
-  static Scene& Get() {
-    static Scene scene;
+  static ApplierScene& Get() {
+    static ApplierScene scene;
     return scene;
   }
-  Scene() : directory("tidemark-replica-applier") {
+  ApplierScene() : directory("tidemark-replica-applier") {
     MySqlServerOptions options;
     options.server_id = kPrimaryId;
     auto started = MySqlServer::Start(options);
@@ -216,7 +216,7 @@ class ReplicaApplierTest : public ::testing::Test {
     ExpectNothingLeft();
   }
 
-  Scene& scene_ = Scene::Get();
+  ApplierScene& scene_ = ApplierScene::Get();
   std::string root_ = scene_.root();
   std::unique_ptr<MySqlServer> target_;
   std::unique_ptr<ClientAccess> access_;
@@ -480,10 +480,10 @@ TEST_F(ReplicaApplierTest, ATargetThatDiesIsNamedByWhoWatchesIt) {
 }
 
 TEST_F(ReplicaApplierTest, ATargetWithAnArchivedServerIdIsRefused) {
-  StartTarget({}, Scene::kPrimaryId);
+  StartTarget({}, ApplierScene::kPrimaryId);
   const Status status = Apply(MakePlanFor({}));
   EXPECT_EQ(status.code(), Code::kTargetRefused) << status.message();
-  EXPECT_THAT(status.message(), HasSubstr(std::to_string(Scene::kPrimaryId)));
+  EXPECT_THAT(status.message(), HasSubstr(std::to_string(ApplierScene::kPrimaryId)));
   EXPECT_TRUE(Executed(*target_).empty());
   ExpectNothingLeft();
 }

@@ -29,12 +29,12 @@ std::string Checksums(Connection& connection) {
 
 // A primary with enough history that applying it can be interrupted, archived; a base from before
 // most of it.
-struct Scene {
-  static Scene& Get() {
-    static Scene scene;
+struct ResumeScene {
+  static ResumeScene& Get() {
+    static ResumeScene scene;
     return scene;
   }
-  Scene()
+  ResumeScene()
       : rig({.extra_args = {"--sync-binlog=0", "--innodb-flush-log-at-trx-commit=0"},
              .server_id = {}}) {
     Execute(
@@ -113,7 +113,7 @@ class RestoreResumeTest : public ::testing::Test {
         Json::parse(ReadWholeFile(Directory(name) + "/restore.json"), nullptr, false);
     return state.is_object() ? state.value("step", "") : "";
   }
-  void ExpectAt(const PitrResult& run, const Scene::Moment& moment) {
+  void ExpectAt(const PitrResult& run, const ResumeScene::Moment& moment) {
     ASSERT_EQ(run.exit_code, 0) << run.message();
     EXPECT_TRUE(run.json.at("end_state_reached").get<bool>());
     RestoredServer server(run.json);
@@ -126,7 +126,7 @@ class RestoreResumeTest : public ::testing::Test {
     EXPECT_EQ(server.Value("SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'tidemark%'"), "0");
   }
 
-  Scene& scene_ = Scene::Get();
+  ResumeScene& scene_ = ResumeScene::Get();
   ArchivedPrimary& rig_ = scene_.rig;
   std::vector<std::string> names_;
 };

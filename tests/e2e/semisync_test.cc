@@ -24,7 +24,7 @@ using testing::WaitUntil;
 constexpr char kInstall[] =
     "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'; "
     "SET GLOBAL rpl_semi_sync_source_timeout = 4294967295";
-constexpr int kClients = 32;
+constexpr int kSemiSyncClients = 32;
 constexpr char kAuto[] = "semi_sync = \"auto\"";
 
 std::string SemiSync(const Daemon& daemon) {
@@ -84,7 +84,7 @@ TEST_P(SemiSyncLink, EveryCommitIsAcknowledged) {
                   ->Execute("SET GLOBAL rpl_semi_sync_source_wait_point = AFTER_COMMIT; "
                             "SET GLOBAL rpl_semi_sync_source_enabled = ON")
                   .ok());
-  NamingClients writers(*primary, 0, kClients);
+  NamingClients writers(*primary, 0, kSemiSyncClients);
   ASSERT_TRUE(writers.WaitForCommits(3000)) << daemon.LogTail();
   EXPECT_EQ(SemiSync(daemon), "on");
   // A file ends, a transaction is longer than any buffer, a DDL: all in the midst of it.
@@ -129,7 +129,7 @@ TEST(SemiSync, WhateverIsKilledWhatAClientSawSucceedIsArchived) {
   for (int round = 0; round < rounds; ++round) {
     SCOPED_TRACE("round " + std::to_string(round));
     daemon.Start();
-    NamingClients writers(*primary, round, kClients);
+    NamingClients writers(*primary, round, kSemiSyncClients);
     ASSERT_TRUE(writers.WaitForCommits(random() % 1500)) << daemon.LogTail();
     EXPECT_EQ(Counter(*primary, "no_tx"), 0u) << "the source does not wait";
     // The daemon alone at times: the commits under way then wait for its return.

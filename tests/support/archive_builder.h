@@ -29,6 +29,8 @@ class ArchiveBuilder {
 
   // Transactions that were committed before the archive begins: call before the first BeginFile.
   void StartBehind(const GtidSet& set) { set_.Add(set); }
+  // Who writes the files that begin from now on.
+  void FromServer(const Uuid& server) { server_ = server; }
   // The file before, if any, ends in its Rotate; the new one begins natively.
   void BeginFile(const std::string& name);
   void Add(const TransactionSpec& transaction);

@@ -15,7 +15,7 @@ namespace {
 using testing::FixedClock;
 using testing::kSegmentPath;
 
-GtidSet Set(std::string_view text) { return *GtidSet::Parse(text); }
+GtidSet Parsed(std::string_view text) { return *GtidSet::Parse(text); }
 
 SegmentHeader FullHeader() {
   SegmentHeader header;
@@ -27,8 +27,8 @@ SegmentHeader FullHeader() {
   header.prefix_bytes = 197;
   header.created_us = 1'700'000'000'000'001;
   header.imported = true;
-  header.previous = Set("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77:red:5");
-  header.gap = {Set("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"), "adopted gtid_purged",
+  header.previous = Parsed("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77:red:5");
+  header.gap = {Parsed("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"), "adopted gtid_purged",
                 1'700'000'000'000'000};
   return header;
 }
@@ -38,7 +38,7 @@ SegmentFooter FullFooter() {
   footer.raw_bytes = 3'000'000;
   footer.stored_bytes = 1'000'000;
   footer.transactions = 12;
-  footer.gtids = Set("3e11fa47-71ca-11e1-9e33-c80aa9429562:78-89");
+  footer.gtids = Parsed("3e11fa47-71ca-11e1-9e33-c80aa9429562:78-89");
   footer.first_commit_us = -1;
   footer.last_commit_us = 1'700'000'000'000'005;
   footer.commit_high_us = 1'700'000'000'000'009;
@@ -186,7 +186,7 @@ std::string ExampleSegment() {
   header.server_uuid = *Uuid::Parse("3e11fa47-71ca-11e1-9e33-c80aa9429562");
   header.source_file = "binlog.000001";
   header.created_us = 1'700'000'000'000'000;
-  header.previous = Set("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5");
+  header.previous = Parsed("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5");
   std::string segment = EncodeSegmentHeader(header);
 
   testing::StreamBuilder binlog;

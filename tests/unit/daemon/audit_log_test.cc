@@ -19,7 +19,6 @@
 namespace tidemark {
 namespace {
 
-using Json = nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::ReadWholeFile;
@@ -36,11 +35,11 @@ class AuditLogTest : public ::testing::Test {
     context_.role = rpc::Role::kReader;
     record_.context = &context_;
   }
-  std::vector<Json> Lines() const {
-    std::vector<Json> lines;
+  std::vector<nlohmann::json> Lines() const {
+    std::vector<nlohmann::json> lines;
     std::istringstream text(ReadWholeFile(path_));
     for (std::string line; std::getline(text, line);)
-      lines.push_back(Json::parse(line, nullptr, false));
+      lines.push_back(nlohmann::json::parse(line, nullptr, false));
     return lines;
   }
 
@@ -69,19 +68,19 @@ TEST_F(AuditLogTest, LineHasWhoWhatWhenAndHowItEnded) {
                 R"("unrecorded":3})"));
   record_.begins = true;
   record_.error.reset();
-  EXPECT_EQ(Json::parse(AuditLine(record_, kNow))["outcome"], "begins");
+  EXPECT_EQ(nlohmann::json::parse(AuditLine(record_, kNow))["outcome"], "begins");
 }
 
 TEST_F(AuditLogTest, LongRequestIsCutAndAHugeOneNotEvenWrittenOut) {
   v1::StreamEventsRequest request;
   request.mutable_range()->set_exclude(std::string(100'000, 'x'));
   record_.request = &request;
-  const Json cut = Json::parse(AuditLine(record_, kNow));
+  const nlohmann::json cut = nlohmann::json::parse(AuditLine(record_, kNow));
   EXPECT_EQ(cut["request_begin"].get<std::string>().size(), kAuditRequestBytesMax);
   EXPECT_EQ(cut["request_bytes"], request.ByteSizeLong());
   EXPECT_FALSE(cut.contains("request"));
   request.mutable_range()->set_exclude(std::string(1 << 20, 'x'));
-  const Json huge = Json::parse(AuditLine(record_, kNow));
+  const nlohmann::json huge = nlohmann::json::parse(AuditLine(record_, kNow));
   EXPECT_FALSE(huge.contains("request_begin"));
   EXPECT_EQ(huge["request_bytes"], request.ByteSizeLong());
   // Cut in the middle of a character, the line is JSON nevertheless.
@@ -90,7 +89,7 @@ TEST_F(AuditLogTest, LongRequestIsCutAndAHugeOneNotEvenWrittenOut) {
     for (int i = 0; i < 5000; ++i) text += "ä";
     return text;
   }());
-  EXPECT_TRUE(Json::parse(AuditLine(record_, kNow), nullptr, false).is_object());
+  EXPECT_TRUE(nlohmann::json::parse(AuditLine(record_, kNow), nullptr, false).is_object());
 }
 
 // There is no such request today: of one that comes, the secret must not be in the log.
@@ -140,7 +139,7 @@ TEST_F(AuditLogTest, AppendsWholeLinesFromManyThreadsToAFileOfItsOwn) {
   for (std::thread& thread : threads) thread.join();
   const auto lines = Lines();
   EXPECT_EQ(lines.size(), 200u);
-  for (const Json& line : lines) EXPECT_TRUE(line.is_object());
+  for (const nlohmann::json& line : lines) EXPECT_TRUE(line.is_object());
   // Another one appends.
   auto again = AuditLog::Open(path_);
   ASSERT_TRUE(again.ok());
@@ -192,7 +191,7 @@ TEST_F(AuditLogTest, StrangersCannotFillTheDisk) {
   const auto lines = Lines();
   ASSERT_EQ(lines.size(), before + 2);
   uint64_t recorded = 0, unrecorded = 0;
-  for (const Json& line : lines) {
+  for (const nlohmann::json& line : lines) {
     unrecorded += line.value("unrecorded", uint64_t{0});
     recorded += line["outcome"] == "unauthenticated";
   }

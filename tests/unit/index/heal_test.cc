@@ -17,12 +17,6 @@ using namespace tidemark::testing;  // NOLINT(google-build-using-namespace)
 
 constexpr int64_t kFirstCommit = 1'700'000'000'000'000;
 
-template <typename T>
-T Must(Result<T> result) {
-  EXPECT_TRUE(result.has_value()) << result.error().message();
-  return std::move(*result);
-}
-
 class IndexHeal : public ::testing::Test {
  protected:
   // Three files in three sealed segments and an open one; many frames, an oversized transaction,

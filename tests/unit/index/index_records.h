@@ -1,6 +1,8 @@
 // Records made by hand for tests of the index: an archive of one source that never existed.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <string>
 
 #include "replication/archive/records.h"
@@ -14,6 +16,12 @@ inline GtidSet Set(const std::string& text) { return std::move(GtidSet::Parse(te
 inline Gtid G(const std::string& text) { return std::move(Gtid::Parse(text).value()); }
 inline std::string A(const std::string& numbers) { return std::string(kUuidA) + ":" + numbers; }
 inline std::string B(const std::string& numbers) { return std::string(kUuidB) + ":" + numbers; }
+
+template <typename T>
+T Must(Result<T> result) {
+  EXPECT_TRUE(result.has_value()) << result.error().message();
+  return std::move(*result);
+}
 
 inline FrameRecord MakeFrame(uint32_t number, const std::string& gtids, int64_t first_us,
                              int64_t last_us, int64_t high_us) {

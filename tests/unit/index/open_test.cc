@@ -22,12 +22,6 @@ using namespace tidemark::testing;  // NOLINT(google-build-using-namespace)
 
 constexpr const char* kPathVariable = "TIDEMARK_TEST_INDEX";
 
-template <typename T>
-T Must(Result<T> result) {
-  EXPECT_TRUE(result.has_value()) << result.error().message();
-  return std::move(*result);
-}
-
 // Names and sizes of everything in the directory.
 std::string Listing(const std::string& path) {
   std::vector<std::string> names;

@@ -21,7 +21,7 @@ constexpr char kOne[] = "aaaaaaaa-0000-0000-0000-000000000001:1";
 constexpr char kMany[] =
     "aaaaaaaa-0000-0000-0000-000000000001:1:3,aaaaaaaa-0000-0000-0000-000000000002:7:billing:1";
 
-std::string Golden(const std::string& name) {
+std::string GoldenBackup(const std::string& name) {
   return testing::ReadWholeFile(std::string(TIDEMARK_GOLDEN_DIR) + "/dumps/" + name + ".sql");
 }
 
@@ -33,7 +33,7 @@ class BaseBackupTest : public ::testing::Test {
     return ReadMysqldump(PosixFileSystem(), path);
   }
   Result<BaseBackup> ReadGolden(const std::string& name) {
-    const std::string text = Golden(name);
+    const std::string text = GoldenBackup(name);
     EXPECT_FALSE(text.empty()) << name;
     return Read(text);
   }
@@ -147,7 +147,7 @@ TEST_F(BaseBackupTest, RealXmlDumpIsRefused) { ExpectBad(ReadGolden("xml"), "XML
 
 TEST_F(BaseBackupTest, EveryCutOfARealDumpIsRefused) {
   for (const char* name : {"multi_line", "off_with_position"}) {
-    const std::string whole = Golden(name);
+    const std::string whole = GoldenBackup(name);
     const size_t end = whole.rfind("-- Dump completed");
     ASSERT_NE(end, std::string::npos);
     for (size_t size = 0; size <= end; size += 97) {
@@ -160,7 +160,7 @@ TEST_F(BaseBackupTest, EveryCutOfARealDumpIsRefused) {
 }
 
 TEST_F(BaseBackupTest, GzipAndZstdAreReadThrough) {
-  const std::string text = Golden("multi_line");
+  const std::string text = GoldenBackup("multi_line");
   for (const std::string& stored :
        {Gzip(text), Zstd(text), Gzip(text.substr(0, 700)) + Gzip(text.substr(700)),
         Zstd(text.substr(0, 700)) + Zstd(text.substr(700))}) {
@@ -173,7 +173,7 @@ TEST_F(BaseBackupTest, GzipAndZstdAreReadThrough) {
 }
 
 TEST_F(BaseBackupTest, CutOrDamagedCompressedDumpIsRefused) {
-  const std::string text = Golden("multi_line");
+  const std::string text = GoldenBackup("multi_line");
   for (std::string stored : {Gzip(text), Zstd(text)}) {
     ExpectBad(Read(stored.substr(0, stored.size() - 3)), "cannot be decompressed");
     ExpectBad(Read(stored.substr(0, stored.size() / 2)), "cannot be decompressed");
@@ -308,7 +308,7 @@ std::vector<std::string> Items(const std::string& text, size_t piece) {
 
 TEST(DumpLexerTest, CutsTheSameInPiecesOfAnySize) {
   for (const std::string& text :
-       {Golden("multi_line"), Golden("off"),
+       {GoldenBackup("multi_line"), GoldenBackup("off"),
         std::string("a 'x\\'; \\\\' ; -- c\n# d\n/* e */ f;/**/ 'unfinished ;"),
         // Found by mysqldump_fuzz: a delimiter longer than any that is kept.
         "a; b; c;\nDELIMITER ;" + std::string(100, '-') + "\nd; e;-----------\nf"}) {

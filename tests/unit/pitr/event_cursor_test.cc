@@ -64,10 +64,6 @@ std::string WholeStream(ArchiveView& view, const StreamRange& range) {
   return progress.transactions_given == 0 ? "" : bytes.substr(kBinlogMagicSize);
 }
 
-std::string BytesOf(const History& history, const KnownTransaction& known) {
-  return history.builder.FileBytes(known.file).substr(known.begin, known.end - known.begin);
-}
-
 std::unique_ptr<ArchiveView> LiveView(History* history) {
   auto view =
       ArchiveView::Over(PosixFileSystem(), history->dir.path(), "main", history->builder.index());
@@ -94,7 +90,7 @@ TEST(EventCursor, FollowsOneCommitAfterTheOtherReadingOnlyThat) {
     ASSERT_TRUE(view->Refresh().ok());
     const uint64_t read = cursor.progress().raw_bytes_read;
     next.TakeAll(cursor);
-    ASSERT_TRUE(next.bytes == BytesOf(history, known));
+    ASSERT_TRUE(next.bytes == history.BytesOf(known));
     EXPECT_EQ(cursor.progress().raw_bytes_read - read, known.end - known.begin);
     EXPECT_EQ(cursor.source_position(), known.end);
     EXPECT_EQ(next.format_descriptions, 0);
@@ -194,7 +190,7 @@ TEST(EventCursor, WorkWithoutAnythingToGiveIsBounded) {
   ASSERT_TRUE(follower.status.ok()) << follower.status.message();
   EXPECT_GT(follower.idle_answers, 5);
   EXPECT_LE(most, (4u << 20) + (128u << 10));
-  EXPECT_TRUE(follower.bytes.ends_with(BytesOf(history, history.all.back())));
+  EXPECT_TRUE(follower.bytes.ends_with(history.BytesOf(history.all.back())));
 }
 
 TEST(EventCursor, PositionIsTheEndOfWhatWasGivenOrPassedOver) {

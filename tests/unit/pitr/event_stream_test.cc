@@ -65,10 +65,6 @@ Content Parse(const std::string& stream) {
   return content;
 }
 
-std::string BytesOf(const History& history, const KnownTransaction& known) {
-  return history.builder.FileBytes(known.file).substr(known.begin, known.end - known.begin);
-}
-
 std::string WholeFile(ArchiveView& view, const std::string& file, bool* complete) {
   std::string bytes;
   Status status = EventStream(view).WriteSourceFile(
@@ -102,7 +98,7 @@ TEST(WriteRange, WholeArchiveIsEveryTransactionByteForByte) {
   ASSERT_TRUE(all.status.ok()) << all.status.message();
   Content content = Parse(all.bytes);
   std::string expected;
-  for (const KnownTransaction& known : history.all) expected += BytesOf(history, known);
+  for (const KnownTransaction& known : history.all) expected += history.BytesOf(known);
   EXPECT_TRUE(content.transactions == expected) << "other bytes than the source's";
   EXPECT_EQ(content.format_descriptions, 2) << "one per source file";
   EXPECT_EQ(content.others, 0);
@@ -257,7 +253,7 @@ TEST(WriteRangeProperty, RandomRanges) {
         const Gtid& gtid = history.all[k].gtid;
         if (range.exclude.Contains(gtid)) continue;
         if (!range.include.empty() && !range.include.Contains(gtid)) continue;
-        expected += BytesOf(history, history.all[k]);
+        expected += history.BytesOf(history.all[k]);
       }
       Collected part = Collect(*view, range);
       ASSERT_TRUE(part.status.ok()) << part.status.message();

@@ -62,6 +62,9 @@ class History {
     next += transactions;
     builder.Gap(missing, reason);
   }
+  std::string BytesOf(const KnownTransaction& known) const {
+    return builder.FileBytes(known.file).substr(known.begin, known.end - known.begin);
+  }
   std::unique_ptr<ArchiveView> Open(OpenCheck check = OpenCheck::kStrict) {
     auto view = ArchiveView::Open(PosixFileSystem(), dir.path(), "main", check);
     EXPECT_TRUE(view.ok()) << view.error().message();

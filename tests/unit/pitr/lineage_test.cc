@@ -23,9 +23,9 @@ using ::testing::IsEmpty;
 using testing::ModelServer;
 using testing::ModelSource;
 
-class Indexing : public DurableListener {
+class IndexedAtOnce : public DurableListener {
  public:
-  explicit Indexing(Index& index) : index_(index) {}
+  explicit IndexedAtOnce(Index& index) : index_(index) {}
   Status OnDurable(const DurableBatch& batch) override { return index_.Apply(batch); }
 
  private:
@@ -55,7 +55,7 @@ class PitrLineage : public ::testing::Test {
     ASSERT_TRUE(index_->Flush().ok());
   }
   void Archive(const std::string& name, ModelServer& server, const std::string& continues) {
-    Indexing listener(*index_);
+    IndexedAtOnce listener(*index_);
     ArchiverOptions options;
     options.source = name;
     options.server_id = 9;

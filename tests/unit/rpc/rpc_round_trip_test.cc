@@ -19,6 +19,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+using testing::ClientOf;
 using ::testing::HasSubstr;
 using testing::StringValue;
 using testing::TempDir;
@@ -103,12 +104,6 @@ struct Served {
     return options;
   }
 };
-
-std::unique_ptr<RpcClient> ClientOf(const RpcClientOptions& options) {
-  auto client = RpcClient::Create(options);
-  EXPECT_TRUE(client.ok()) << client.error().message();
-  return std::move(*client);
-}
 
 Result<std::string> Call(RpcClient& client, const std::string& method, const std::string& text,
                          const CallOptions& options = {}) {

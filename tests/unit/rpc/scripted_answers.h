@@ -19,6 +19,7 @@ namespace tidemark::rpc {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+using testing::ClientOf;
 using testing::Peer;
 using testing::ScriptedServer;
 using testing::StringValue;
@@ -89,11 +90,6 @@ inline RpcClientOptions OptionsFor(const std::string& endpoint) {
   return options;
 }
 
-inline std::unique_ptr<RpcClient> ClientOf(const RpcClientOptions& options) {
-  auto client = RpcClient::Create(options);
-  EXPECT_TRUE(client.ok()) << client.error().message();
-  return std::move(*client);
-}
 inline std::unique_ptr<RpcClient> ClientOf(const ScriptedServer& server) {
   return ClientOf(OptionsFor(server.endpoint()));
 }

@@ -1,14 +1,17 @@
 // A service for tests, made at run time: test.v1.Echo, whose messages are all
-// google.protobuf.StringValue. Get has no side effects; Set has; Follow is a stream.
+// google.protobuf.StringValue. Get has no side effects; Set has; Follow is a stream. And a client
+// for it.
 #pragma once
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/wrappers.pb.h>
+#include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 
-#include "replication/base/status.h"
+#include "proto/rpc/rpc_client.h"
 
 namespace tidemark::testing {
 
@@ -48,6 +51,12 @@ inline StringValue Text(const std::string& text) {
   StringValue value;
   value.set_value(text);
   return value;
+}
+
+inline std::unique_ptr<rpc::RpcClient> ClientOf(const rpc::RpcClientOptions& options) {
+  auto client = rpc::RpcClient::Create(options);
+  EXPECT_TRUE(client.ok()) << client.error().message();
+  return std::move(*client);
 }
 
 }  // namespace tidemark::testing

@@ -8,6 +8,7 @@ namespace tidemark {
 namespace {
 
 using testing::EncryptPassword;
+using testing::SharedKey;
 using Next = LoginMachine::Next;
 using Step = LoginMachine::Step;
 
@@ -45,11 +46,6 @@ std::string ErrorText(const Step& step) {
   if (step.send.size() != 1 || step.send[0].size() < 9 || step.send[0][0] != '\xFF') return "none";
   const std::string& payload = step.send[0];
   return std::to_string(LoadLittleEndian(AsBytes(payload).data() + 1, 2)) + payload.substr(3);
-}
-
-RsaKey& SharedKey() {
-  static RsaKey key;
-  return key;
 }
 
 class Login : public ::testing::Test {

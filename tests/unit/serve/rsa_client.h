@@ -10,8 +10,15 @@
 #include <string>
 
 #include "pitr/serve/accounts.h"
+#include "pitr/serve/rsa_key.h"
 
 namespace tidemark::testing {
+
+// Making one takes a while: one for all tests.
+inline RsaKey& SharedKey() {
+  static RsaKey key;
+  return key;
+}
 
 inline std::string RsaEncrypt(const std::string& public_pem, const std::string& plain) {
   BIO* memory = BIO_new_mem_buf(public_pem.data(), static_cast<int>(public_pem.size()));

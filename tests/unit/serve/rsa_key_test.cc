@@ -15,13 +15,9 @@ namespace {
 
 using testing::EncryptPassword;
 using testing::RsaEncrypt;
+using testing::SharedKey;
 using testing::TempDir;
 using testing::XorNonce;
-
-RsaKey& SharedKey() {
-  static RsaKey key;
-  return key;
-}
 
 void WritePem(const std::string& path, EVP_PKEY* key, const char* passphrase) {
   FILE* file = std::fopen(path.c_str(), "w");

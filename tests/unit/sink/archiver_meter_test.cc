@@ -1,19 +1,15 @@
 // The meter in its archiver: what it says of a whole life agrees with what the listener was told.
 #include <gtest/gtest.h>
 
-#include <numeric>
-
 #include "tests/unit/sink/archiver_life.h"
+#include "tests/unit/sink/latency_total.h"
 
 namespace tidemark {
 namespace {
 
 using testing::ArchiverTest;
 using testing::Life;
-
-uint64_t Total(const LatencyHistogram::Counts& counts) {
-  return std::accumulate(counts.counts.begin(), counts.counts.end(), uint64_t{0});
-}
+using testing::Total;
 
 TEST_F(ArchiverTest, MeterCountsWhatWasAnnouncedAndWaitsForNothingMore) {
   server_.Commit(40);

@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include "tests/unit/sink/latency_total.h"
 
 namespace tidemark {
 namespace {
+
+using testing::Total;
 
 constexpr int64_t kSecond = 1'000'000;
 
@@ -24,10 +26,6 @@ class Listener : public DurableListener {
   }
   bool refuses = false;
 };
-
-uint64_t Total(const LatencyHistogram::Counts& counts) {
-  return std::accumulate(counts.counts.begin(), counts.counts.end(), uint64_t{0});
-}
 
 class SourceMeterTest : public ::testing::Test {
  protected:

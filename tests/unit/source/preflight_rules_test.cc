@@ -12,7 +12,7 @@ constexpr const char* kSourceUuid = "11111111-1111-1111-1111-111111111111";
 constexpr const char* kOurUuid = "22222222-2222-2222-2222-222222222222";
 constexpr const char* kOtherUuid = "33333333-3333-3333-3333-333333333333";
 
-GtidSet Set(const std::string& text) { return GtidSet::Parse(text).value(); }
+GtidSet Parsed(const std::string& text) { return GtidSet::Parse(text).value(); }
 
 class PreflightRules : public ::testing::Test {
  protected:
@@ -38,11 +38,11 @@ class PreflightRules : public ::testing::Test {
     SourceFacts facts;
     facts.server_uuid = Uuid::Parse(kSourceUuid).value();
     facts.server_id = 1;
-    facts.gtid_executed = Set(std::string(kSourceUuid) + ":1-100");
+    facts.gtid_executed = Parsed(std::string(kSourceUuid) + ":1-100");
     settings_.facts = facts;
     options_.server_id = 7;
     options_.our_uuid = Uuid::Parse(kOurUuid).value();
-    options_.resume_set = Set(std::string(kSourceUuid) + ":1-50");
+    options_.resume_set = Parsed(std::string(kSourceUuid) + ":1-50");
   }
 
   PreflightReport Judge() { return JudgeSource(settings_, options_); }
@@ -172,50 +172,50 @@ TEST_F(PreflightRules, OurselvesStillConnectedAreNoClash) {
 }
 
 TEST_F(PreflightRules, TransactionsTheSourceLacksAreADivergenceAndNamed) {
-  options_.resume_set = Set(std::string(kSourceUuid) + ":1-120," + kOtherUuid + ":5");
+  options_.resume_set = Parsed(std::string(kSourceUuid) + ":1-120," + kOtherUuid + ":5");
   Finding finding = Of("divergence");
   EXPECT_EQ(finding.code, Code::kDivergence);
-  EXPECT_EQ(finding.gtids, Set(std::string(kSourceUuid) + ":101-120," + kOtherUuid + ":5"));
+  EXPECT_EQ(finding.gtids, Parsed(std::string(kSourceUuid) + ":101-120," + kOtherUuid + ":5"));
   EXPECT_THAT(finding.message, HasSubstr(":101-120"));
   EXPECT_THAT(finding.message, HasSubstr(kOtherUuid));
 }
 
 TEST_F(PreflightRules, PurgedTransactionsWeLackAreAGapAndNamed) {
-  settings_.facts->gtid_purged = Set(std::string(kSourceUuid) + ":1-60");
+  settings_.facts->gtid_purged = Parsed(std::string(kSourceUuid) + ":1-60");
   Finding finding = Of("gap");
   EXPECT_EQ(finding.code, Code::kGap);
-  EXPECT_EQ(finding.gtids, Set(std::string(kSourceUuid) + ":51-60"));
+  EXPECT_EQ(finding.gtids, Parsed(std::string(kSourceUuid) + ":51-60"));
   EXPECT_EQ(Judge().ToStatus().code(), Code::kGap);
 }
 
 TEST_F(PreflightRules, PurgedTransactionsWeHaveAreFine) {
-  settings_.facts->gtid_purged = Set(std::string(kSourceUuid) + ":1-50");
+  settings_.facts->gtid_purged = Parsed(std::string(kSourceUuid) + ":1-50");
   EXPECT_EQ(Of("gap").severity, Severity::kOk);
 }
 
 TEST_F(PreflightRules, WithoutAnArchiveAPurgedBeginningIsAWarning) {
   options_.resume_set.reset();
   EXPECT_EQ(Of("gap").severity, Severity::kOk);
-  settings_.facts->gtid_purged = Set(std::string(kSourceUuid) + ":1-60");
+  settings_.facts->gtid_purged = Parsed(std::string(kSourceUuid) + ":1-60");
   EXPECT_EQ(Of("gap").severity, Severity::kWarning);
 }
 
 TEST_F(PreflightRules, AnEmptyArchiveIsNotNoArchive) {
   options_.resume_set = GtidSet();
-  settings_.facts->gtid_purged = Set(std::string(kSourceUuid) + ":1-60");
+  settings_.facts->gtid_purged = Parsed(std::string(kSourceUuid) + ":1-60");
   EXPECT_EQ(Of("gap").severity, Severity::kError);
 }
 
 TEST_F(PreflightRules, HistoryOutranksOtherErrorsInTheStatus) {
   settings_.variables["gtid_mode"] = "OFF";
-  options_.resume_set = Set(std::string(kSourceUuid) + ":1-120");
+  options_.resume_set = Parsed(std::string(kSourceUuid) + ":1-120");
   EXPECT_EQ(Judge().ToStatus().code(), Code::kDivergence);
 }
 
 TEST_F(PreflightRules, LongSetsAreShortenedInTheMessageOnly) {
   std::string text = kOtherUuid;
   for (int i = 0; i < 1000; ++i) text += ":" + std::to_string(2 * i + 1);
-  options_.resume_set = Set(text);
+  options_.resume_set = Parsed(text);
   Finding finding = Of("divergence");
   EXPECT_EQ(finding.gtids.Count(), 1000u);
   EXPECT_LT(finding.message.size(), 800u);
