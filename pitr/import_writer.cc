@@ -5,7 +5,6 @@
 #include "replication/source/binlog_file.h"
 
 namespace tidemark {
-
 namespace {
 
 // A member of a group stamps what it commits first before the group has agreed to it

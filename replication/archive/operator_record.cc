@@ -161,25 +161,6 @@ Status CheckLine(const char* what, const std::string& text, size_t bytes_max) {
   return OkStatus();
 }
 
-}  // namespace
-
-Status CheckOperatorNote(const OperatorNote& note) {
-  TM_RETURN_IF_ERROR(CheckLine("by whom", note.by, kOperatorNameBytesMax));
-  return CheckLine("why", note.reason, kOperatorReasonBytesMax);
-}
-
-Result<std::vector<GapAcknowledgement>> ReadAcknowledgedGaps(const ArchiveDirectory& archive,
-                                                             const std::string& source) {
-  TM_RETURN_IF_ERROR(ArchiveDirectory::CheckSourceName(source));
-  const std::string path = GapsPath(archive, source);
-  Result<std::string> text = ReadSmallFile(archive.files(), path, kOperatorFileBytesMax);
-  if (text.ok()) return ParseGaps(path, *text);
-  if (text.error().code() == Code::kNotFound) return std::vector<GapAcknowledgement>();
-  return text.error();
-}
-
-namespace {
-
 // Of the sources that it continues, as far as it shares their past.
 std::vector<GapAcknowledgement> AcknowledgedInPast(const ArchiveDirectory& archive,
                                                    const std::string& source) {
@@ -196,6 +177,21 @@ std::vector<GapAcknowledgement> AcknowledgedInPast(const ArchiveDirectory& archi
 }
 
 }  // namespace
+
+Status CheckOperatorNote(const OperatorNote& note) {
+  TM_RETURN_IF_ERROR(CheckLine("by whom", note.by, kOperatorNameBytesMax));
+  return CheckLine("why", note.reason, kOperatorReasonBytesMax);
+}
+
+Result<std::vector<GapAcknowledgement>> ReadAcknowledgedGaps(const ArchiveDirectory& archive,
+                                                             const std::string& source) {
+  TM_RETURN_IF_ERROR(ArchiveDirectory::CheckSourceName(source));
+  const std::string path = GapsPath(archive, source);
+  Result<std::string> text = ReadSmallFile(archive.files(), path, kOperatorFileBytesMax);
+  if (text.ok()) return ParseGaps(path, *text);
+  if (text.error().code() == Code::kNotFound) return std::vector<GapAcknowledgement>();
+  return text.error();
+}
 
 Result<std::vector<GapAcknowledgement>> ReadAcknowledgedInLineage(const ArchiveDirectory& archive,
                                                                   const std::string& source) {

@@ -13,7 +13,6 @@
 namespace tidemark::testing {
 namespace {
 
-constexpr uint32_t kServerId = 7;
 constexpr uint64_t kTableId = 108;
 constexpr size_t kServerVersionBytes = 50;
 constexpr std::string_view kServerVersion = "9.7.4-tidemark-test";
@@ -55,7 +54,7 @@ void BinlogBuilder::BeginEvent(EventType type) {
   event_at_ = bytes_.size();
   Put(timestamp_, 4);
   Put(static_cast<uint8_t>(type), 1);
-  Put(kServerId, 4);
+  Put(kBuilderServerId, 4);
   Put(0, 4);  // size and log_pos come at its end
   Put(0, 4);
   Put(0, 2);

@@ -12,6 +12,7 @@
 
 namespace tidemark::testing {
 
+inline constexpr uint32_t kBuilderServerId = 7;
 inline constexpr std::string_view kBuilderUuid = "aaaaaaaa-0000-0000-0000-000000000001";
 Uuid BuilderUuid();
 

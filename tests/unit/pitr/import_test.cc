@@ -16,6 +16,7 @@
 #include "replication/sink/source_archiver.h"
 #include "tests/support/seed.h"
 #include "tests/support/temp_dir.h"
+#include "tests/unit/pitr/indexing.h"
 #include "tests/unit/sink/sink_fixture.h"
 
 namespace tidemark {
@@ -25,6 +26,7 @@ using testing::BuilderGtid;
 using testing::BuilderSet;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::Indexing;
 using ::testing::IsEmpty;
 using testing::kArchive;
 using testing::kSource;
@@ -52,15 +54,6 @@ T Must(Result<T> result) {
   return std::move(*result);
 }
 
-class Indexing : public DurableListener {
- public:
-  explicit Indexing(std::unique_ptr<Index>& index) : index_(index) {}
-  Status OnDurable(const DurableBatch& batch) override { return index_->Apply(batch); }
-
- private:
-  std::unique_ptr<Index>& index_;
-};
-
 class ImportWorld {
  public:
   ImportWorld() {
@@ -71,8 +64,9 @@ class ImportWorld {
 
   // What the source has now; a daemon's life from its start to its end.
   void ArchiveNow() {
+    Indexing listener(*index_);
     SourceArchiver archiver(archive_, std::make_unique<ModelSource>(server_), SystemClock(),
-                            indexing_, Options());
+                            listener, Options());
     ASSERT_TRUE(archiver.Prepare().ok());
     Must(HealIndex(*index_, archive_, kSource, nullptr));
     const Status archived = archiver.RunOnce();
@@ -197,7 +191,6 @@ class ImportWorld {
   ArchiveDirectory archive_{files_, kArchive};
   testing::TempDir directory_;
   std::unique_ptr<Index> index_;
-  Indexing indexing_{index_};
   ModelServer server_;
   std::vector<ModelServer::File> lost_;
   SessionLimits limits_;

@@ -10,8 +10,8 @@ namespace {
 
 using testing::BuilderUuid;
 using testing::History;
+using testing::kBuilderServerId;
 
-constexpr uint32_t kServerId = 7;  // of every file that a BinlogBuilder makes
 const Uuid kPromoted = *Uuid::Parse("bbbbbbbb-0000-0000-0000-000000000002");
 const Uuid kUnheardOf = *Uuid::Parse("cccccccc-0000-0000-0000-000000000003");
 
@@ -28,7 +28,8 @@ TEST(KnownServers, OneThatCommittedNothingYetIsKnownByItsFilesOnly) {
   const auto servers = KnownServers::Of(*view);
   ASSERT_TRUE(servers.ok()) << servers.error().message();
   const auto writer = [&](const Uuid& own_origin) {
-    const auto found = servers->WriterOf("binlog.000001", kServerId, own_origin, std::nullopt);
+    const auto found =
+        servers->WriterOf("binlog.000001", kBuilderServerId, own_origin, std::nullopt);
     EXPECT_TRUE(found.ok()) << found.error().message();
     return found.ok() ? *found : std::nullopt;
   };

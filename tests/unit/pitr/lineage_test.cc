@@ -10,6 +10,7 @@
 #include "pitr/local_archive.h"
 #include "replication/sink/source_archiver.h"
 #include "tests/support/temp_dir.h"
+#include "tests/unit/pitr/indexing.h"
 #include "tests/unit/sink/model_source.h"
 
 namespace tidemark {
@@ -19,18 +20,10 @@ using testing::BuilderGtid;
 using testing::BuilderSet;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::Indexing;
 using ::testing::IsEmpty;
 using testing::ModelServer;
 using testing::ModelSource;
-
-class IndexedAtOnce : public DurableListener {
- public:
-  explicit IndexedAtOnce(Index& index) : index_(index) {}
-  Status OnDurable(const DurableBatch& batch) override { return index_.Apply(batch); }
-
- private:
-  Index& index_;
-};
 
 // main has 1 to 30 in three files; main-b is another server's, which had 1 to 24 of them, and has
 // committed 101 to 105 since.
@@ -55,7 +48,7 @@ class PitrLineage : public ::testing::Test {
     ASSERT_TRUE(index_->Flush().ok());
   }
   void Archive(const std::string& name, ModelServer& server, const std::string& continues) {
-    IndexedAtOnce listener(*index_);
+    Indexing listener(*index_);
     ArchiverOptions options;
     options.source = name;
     options.server_id = 9;
