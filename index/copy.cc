@@ -34,8 +34,7 @@ Status CopySegmentRecords(Index& index, const std::string& from, const std::stri
   TM_ASSIGN_OR_RETURN(const std::vector<IndexEntry> entries,
                       index.SegmentContentsOf(from, segment));
   for (const IndexEntry& entry : entries) TM_RETURN_IF_ERROR(TakeEntry(entry, &batch));
-  TM_RETURN_IF_ERROR(index.DropSegment(to, segment));
-  return index.Apply(batch);
+  return index.ReplaceSegment(batch);
 }
 
 }  // namespace tidemark

@@ -114,8 +114,7 @@ Status Healer::Replace(const SegmentReader& reader, const SegmentContents& conte
     if (behind && behind->first_commit_us < high_us)
       TM_RETURN_IF_ERROR(index.DropSegment(source, next));
   }
-  TM_RETURN_IF_ERROR(index.DropSegment(source, contents.segment.header.number));
-  TM_RETURN_IF_ERROR(index.Apply(contents));
+  TM_RETURN_IF_ERROR(index.ReplaceSegment(contents));
   commit_high_us = contents.segment.commit_high_us;
   return OkStatus();
 }

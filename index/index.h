@@ -47,7 +47,10 @@ class Index {
   // One atomic write of everything in the batch. Replaces earlier records of the same segment and
   // frames.
   virtual Status Apply(const DurableBatch& batch) = 0;
-  // Forgets everything of one segment (before a rescan of it).
+  // All that the segment has, instead of what was known of it, in one atomic write too: at no moment
+  // does a reader miss what it had seen of the segment.
+  virtual Status ReplaceSegment(const SegmentContents& contents) = 0;
+  // Forgets everything of one segment.
   virtual Status DropSegment(const std::string& source, uint64_t segment) = 0;
   virtual Status Refresh() = 0;  // readers: catch up with the writer
   virtual Status Flush() = 0;    // writers: memtables to disk

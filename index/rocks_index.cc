@@ -1,5 +1,6 @@
 #include "index/rocks_index.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace tidemark {
@@ -119,6 +120,20 @@ Status RocksIndex::Apply(const DurableBatch& batch) {
   TM_RETURN_IF_ERROR(database->Write(&writes));
   tails_.insert_or_assign(batch.source, std::move(tail));
   return OkStatus();
+}
+
+Status RocksIndex::ReplaceSegment(const SegmentContents& contents) {
+  TM_RETURN_IF_ERROR(CheckWritable());
+  TM_RETURN_IF_ERROR(CheckSource(contents.source));
+  tails_.erase(contents.source);
+  TM_ASSIGN_OR_RETURN(std::vector<IndexEntry> before,
+                      SegmentContentsOf(contents.source, contents.segment.header.number));
+  std::sort(before.begin(), before.end(),
+            [](const IndexEntry& a, const IndexEntry& b) { return a.KeyLess(b); });
+  const auto database = this->database();
+  rocksdb::WriteBatch writes;
+  AddDifference(*database, before, BatchEntries(contents), &writes);
+  return database->Write(&writes);
 }
 
 Status RocksIndex::DropSegment(const std::string& source, uint64_t segment) {

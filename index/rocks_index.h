@@ -24,6 +24,7 @@ class RocksIndex : public Index {
       : writable_(writable), database_(std::move(database)) {}
 
   Status Apply(const DurableBatch& batch) override;
+  Status ReplaceSegment(const SegmentContents& contents) override;
   Status DropSegment(const std::string& source, uint64_t segment) override;
   Status Refresh() override;
   Status Flush() override;

@@ -56,12 +56,10 @@ class SerializedIndex : public Index {
   }
 
   Status Apply(const DurableBatch& batch) override {
-    std::lock_guard lock(write_);
-    TM_RETURN_IF_ERROR(MendUnlocked());
-    const SegmentRecord& segment = batch.segment;
-    Status status = Use([&](Index& index) { return index.Apply(batch); });
-    if (status.ok()) applied_[batch.source] = {segment.header.number, segment.raw_bytes};
-    return Noted(std::move(status));
+    return Write(batch, [&](Index& index) { return index.Apply(batch); });
+  }
+  Status ReplaceSegment(const SegmentContents& contents) override {
+    return Write(contents, [&](Index& index) { return index.ReplaceSegment(contents); });
   }
   Status DropSegment(const std::string& source, uint64_t segment) override {
     std::lock_guard lock(write_);
@@ -136,6 +134,16 @@ class SerializedIndex : public Index {
     std::shared_lock use(use_);
     if (index_ == nullptr) return closed_;
     return call(*index_);
+  }
+
+  template <typename Call>
+  Status Write(const DurableBatch& batch, const Call& call) {
+    std::lock_guard lock(write_);
+    TM_RETURN_IF_ERROR(MendUnlocked());
+    const SegmentRecord& segment = batch.segment;
+    Status status = Use(call);
+    if (status.ok()) applied_[batch.source] = {segment.header.number, segment.raw_bytes};
+    return Noted(std::move(status));
   }
 
   Status Noted(Status written) {

@@ -2,8 +2,6 @@
 
 #ifdef TIDEMARK_FAILPOINTS
 
-#include <unistd.h>
-
 #include <atomic>
 #include <charconv>
 #include <csignal>
@@ -48,8 +46,9 @@ struct Armed {
 void Failpoint::Pass() const {
   static Armed armed;
   if (number_ != armed.number || --armed.passes_left != 0) return;
-  // The whole process, whichever thread this is; nothing of it runs on.
-  ::kill(::getpid(), armed.signal_number);
+  // The whole process, beginning with this thread: sent to the process, SIGSTOP might be taken by
+  // another thread, and this one would run on until it is told.
+  std::raise(armed.signal_number);
 }
 
 }  // namespace tidemark

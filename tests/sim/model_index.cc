@@ -36,6 +36,11 @@ Status ModelIndex::Apply(const DurableBatch& batch) {
   return OkStatus();
 }
 
+Status ModelIndex::ReplaceSegment(const SegmentContents& contents) {
+  segments_[contents.segment.header.number] = std::make_shared<DurableBatch>(contents);
+  return OkStatus();
+}
+
 Status ModelIndex::DropSegment(const std::string&, uint64_t segment) {
   segments_.erase(segment);
   return OkStatus();

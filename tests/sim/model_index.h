@@ -15,6 +15,7 @@ class ModelIndex : public Index {
   using State = std::map<uint64_t, std::shared_ptr<const DurableBatch>>;
 
   Status Apply(const DurableBatch& batch) override;
+  Status ReplaceSegment(const SegmentContents& contents) override;
   Status DropSegment(const std::string& source, uint64_t segment) override;
   Status Refresh() override { return OkStatus(); }
   Status Flush() override { return OkStatus(); }

@@ -125,6 +125,26 @@ TEST(IndexApply, DroppingASegmentSparesAGtidThatALaterOneHoldsToo) {
   EXPECT_EQ(Dump(*index), DumpOf({later}));
 }
 
+TEST(IndexApply, ReplacingASegmentLeavesNothingOfWhatItHad) {
+  const TempDir directory;
+  const auto index = OpenOrDie(directory.Path("index"));
+  const DurableBatch first = MakeBatch("db1", 1, {MakeFrame(0, A("1-9"), 1, 9, 9)});
+  DurableBatch before = MakeBatch(
+      "db1", 2, {MakeFrame(0, A("10-12:15"), 10, 15, 15), MakeFrame(1, A("13-14"), 16, 17, 17)});
+  before.ddl = {{G(A("11")), 11, 0, 30, "s", "DROP TABLE t"}};
+  before.oversize = {{G(A("13")), 16, 1, kFrameRawBytes, 9 * kFrameRawBytes}};
+  DurableBatch after = MakeBatch("db1", 2, {MakeFrame(0, A("10-12"), 10, 15, 15)});
+  after.ddl = {{G(A("12")), 12, 0, 40, "s", "DROP TABLE u"}};
+  for (const auto& batch : {first, before}) ASSERT_TRUE(index->Apply(batch).ok());
+  ASSERT_TRUE(index->ReplaceSegment(after).ok());
+  EXPECT_EQ(Dump(*index), DumpOf({first, after}));
+  ASSERT_TRUE(index->Apply(before).ok()) << "it goes on from there";
+  ASSERT_TRUE(index->ReplaceSegment(before).ok());
+  EXPECT_EQ(Dump(*index), DumpOf({first, before}));
+  ASSERT_TRUE(index->ReplaceSegment(MakeBatch("db1", 3, {})).ok()) << "of a new one";
+  EXPECT_EQ((*index->Segments("db1")).size(), 3u);
+}
+
 TEST(IndexApply, ANameNoSourceCanHaveIsRefused) {
   const TempDir directory;
   const auto index = OpenOrDie(directory.Path("index"));

@@ -2,8 +2,10 @@
 // it ends as ingest made it; and a rebuild may be interrupted anywhere.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "index/index.h"
 #include "tests/support/archive_builder.h"
@@ -217,6 +219,36 @@ TEST_F(IndexHeal, AnOpenSegmentOfWhichTheIndexKnowsLessOrMoreIsScannedAnew) {
     EXPECT_EQ(Must(Heal()).segments_scanned, 1u);
     EXPECT_EQ(DumpOnDisk(), ingested_);
   }
+}
+
+// After each start the daemon heals, and reads go on beside it: what had been acknowledged is there
+// at any moment, also if it is killed then.
+TEST_F(IndexHeal, WhatAReaderHasSeenOfASegmentIsThereWhileItIsHealed) {
+  BuildArchive();
+  const auto index = Must(Index::OpenForWriting(archive_.IndexPath()));
+  const SegmentRecord last = *Must(index->LastSegment("db1"));
+  DurableBatch shorter;
+  shorter.source = "db1";
+  shorter.segment = last;
+  shorter.segment.stored_bytes -= 1;  // as if something had come since
+  std::atomic<bool> done = false;
+  std::thread healing([&] {
+    for (int round = 0; round < 300 && !HasFailure(); ++round) {
+      ASSERT_TRUE(index->Apply(shorter).ok());
+      EXPECT_EQ(Must(HealIndex(*index, archive_, "db1", nullptr)).segments_scanned, 1u);
+    }
+    done = true;
+  });
+  uint64_t looks = 0;
+  for (; !done && !HasFailure(); ++looks) {
+    const auto seen = Must(index->LastSegment("db1"));
+    ASSERT_TRUE(seen);
+    EXPECT_EQ(seen->header.number, last.header.number);
+    EXPECT_EQ(seen->gtids, last.gtids);
+  }
+  healing.join();
+  EXPECT_GT(looks, 300u);
+  EXPECT_EQ(Dump(*index), ingested_);
 }
 
 TEST_F(IndexHeal, RecordsOfSegmentsThatAreGoneAreDropped) {
