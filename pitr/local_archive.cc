@@ -3,6 +3,7 @@
 #include "pitr/locator.h"
 #include "pitr/restore/blockers.h"
 #include "pitr/restore/pipe_applier.h"
+#include "pitr/unindexed.h"
 
 namespace tidemark {
 
@@ -31,6 +32,7 @@ Result<FoundPlace> LocalSource::Locate(const Place& place) {
 }
 
 Result<Boundary> LocalSource::Resolve(const Target& target) {
+  if (target.kind == TargetKind::kLatest) TM_RETURN_IF_ERROR(CheckIndexKnowsTheEnd(*view_));
   return Locator(*view_).Resolve(target);
 }
 
