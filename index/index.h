@@ -47,8 +47,8 @@ class Index {
   // One atomic write of everything in the batch. Replaces earlier records of the same segment and
   // frames.
   virtual Status Apply(const DurableBatch& batch) = 0;
-  // All that the segment has, instead of what was known of it, in one atomic write too: at no moment
-  // does a reader miss what it had seen of the segment.
+  // All that the segment has, instead of what was known of it, in one atomic write too: at no
+  // moment does a reader miss what it had seen of the segment.
   virtual Status ReplaceSegment(const SegmentContents& contents) = 0;
   // Forgets everything of one segment.
   virtual Status DropSegment(const std::string& source, uint64_t segment) = 0;

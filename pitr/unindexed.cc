@@ -50,11 +50,10 @@ Status CheckIndexKnowsTheEnd(const ArchiveView& view) {
   }
   if (unknown.empty()) return OkStatus();
   return Status(Code::kCorruption,
-                "the archive's last segment has " + std::to_string(unknown.Count()) +
-                    " transactions that the index does not know, and no tidemarkd is running: " +
-                    Abridged(unknown),
-                "start tidemarkd, which brings the index up to them, or: pitr index rebuild; "
-                "without them, name the last transaction that is wanted");
+                "the index does not know " + Abridged(unknown) +
+                    ", which the archive's last segment has, and no tidemarkd is running",
+                "start tidemarkd, which brings the index up to it, or: pitr index rebuild; to go "
+                "without: --through-gtid");
 }
 
 }  // namespace tidemark

@@ -10,8 +10,9 @@
 namespace tidemark {
 
 // OK while somebody (tidemarkd, as a rule) holds the archive: what is written then becomes known by
-// itself. kCorruption, naming the transactions: there are such, and who brings the index up to them.
-// Errors of reading the last segment. Reads that segment if the index does not know it as it is.
+// itself. kCorruption, naming the transactions: there are such, and who brings the index up to
+// them. Errors of reading the last segment. Reads that segment if the index does not know it as it
+// is.
 Status CheckIndexKnowsTheEnd(const ArchiveView& view);
 
 }  // namespace tidemark

@@ -56,7 +56,8 @@ class FailpointTest : public ::testing::TestWithParam<std::string> {
     daemon_.Start();
   }
   static bool Recovers() { return GetParam().starts_with("recovery."); }
-  // What recovers needs a segment that is not sealed yet: no rotation may come just before the kill.
+  // What recovers needs a segment that is not sealed yet: no rotation may come just before the
+  // kill.
   static bool Rotate() { return !Recovers(); }
   // With clients at work.
   void StartArmed(NamingClients& clients, const std::string& action) {
