@@ -15,7 +15,7 @@
 namespace tidemark {
 namespace {
 
-constexpr int kSecondaryOpenAttempts = 10;
+constexpr int kSecondaryOpenAttempts = 20;
 
 // RocksDB's LOG opens with some 100 KiB of options at every start; what matters in it comes back as
 // a Status anyway.
@@ -140,6 +140,7 @@ Status Database::Open() {
   TM_RETURN_IF_ERROR(ToStatus(status));
   db_.reset(db);
   std::copy(handles.begin(), handles.end(), handles_.begin());
+  newest_table_ = NewestTable();
   return OkStatus();
 }
 
@@ -229,9 +230,22 @@ Status Database::Flush() {
 }
 
 // Twice: see OpenSecondary.
+// What a secondary has read from the log goes on hiding newer records that went to a file, until
+// something is logged after that (AReaderSeesWhatReplacedARecordAndWasFlushedAtOnce).
 Status Database::CatchUp() {
   TM_RETURN_IF_ERROR(ToStatus(db_->TryCatchUpWithPrimary()));
-  return ToStatus(db_->TryCatchUpWithPrimary());
+  TM_RETURN_IF_ERROR(ToStatus(db_->TryCatchUpWithPrimary()));
+  if (NewestTable() == newest_table_) return OkStatus();
+  return {Code::kIo, "index " + path_ + ": table files came while it was read", "try again"};
+}
+
+uint64_t Database::NewestTable() const {
+  std::vector<rocksdb::LiveFileMetaData> tables;
+  db_->GetLiveFilesMetaData(&tables);
+  uint64_t newest = 0;
+  for (const rocksdb::LiveFileMetaData& table : tables)
+    newest = std::max(newest, table.file_number);
+  return newest;
 }
 
 bool Database::StillInPlace() const { return inode_ == InodeOf(path_); }

@@ -53,7 +53,7 @@ class Database {
   Status Write(rocksdb::WriteBatch* batch);
   Status Flush();
   // Secondary: takes in what the primary has written since; reopens nothing. An error if the
-  // primary's directory has been replaced or files went away under it: then open anew.
+  // primary's directory has been replaced, or files came or went away under it: then open anew.
   Status CatchUp();
   // Is `path` still the directory that was opened? (A rebuild swaps in another one.)
   bool StillInPlace() const;
@@ -66,10 +66,12 @@ class Database {
   Status CheckFormat();
   Status WriteFormat();
   void Settle();
+  uint64_t NewestTable() const;  // its file's number
 
   std::string path_;
   bool secondary_;
   uint64_t inode_ = 0;
+  uint64_t newest_table_ = 0;  // when it was opened
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilyCount> handles_{};
 };

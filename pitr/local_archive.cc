@@ -31,8 +31,22 @@ Result<FoundPlace> LocalSource::Locate(const Place& place) {
   return FoundPlace{std::move(around), std::move(path)};
 }
 
+// Once: from then on the view is what "latest" means.
+Status LocalSource::CheckEnd() {
+  if (end_is_indexed_) return OkStatus();
+  Status indexed = AwaitIndexedEnd(*view_);
+  end_is_indexed_ = indexed.ok();
+  if (indexed.ok()) return indexed;
+  const Result<Boundary> known = Locator(*view_).Resolve(Target{});
+  if (!known.ok() || !known->last_included) return indexed;
+  const std::string hint = indexed.hint() + (indexed.hint().empty() ? "" : "; ") +
+                           "to go without: --through-gtid " +
+                           known->last_included->transaction.gtid.ToString();
+  return std::move(indexed).WithHint(hint);
+}
+
 Result<Boundary> LocalSource::Resolve(const Target& target) {
-  if (target.kind == TargetKind::kLatest) TM_RETURN_IF_ERROR(CheckIndexKnowsTheEnd(*view_));
+  if (target.kind == TargetKind::kLatest) TM_RETURN_IF_ERROR(CheckEnd());
   return Locator(*view_).Resolve(target);
 }
 
@@ -58,7 +72,8 @@ Status LocalSource::WriteEvents(const Boundary& until, const GtidSet& exclude, c
 
 Status LocalSource::WriteSourceFile(const std::string& file, const EventStream::Sink& sink,
                                     bool* complete) {
-  return EventStream(*view_).WriteSourceFile(file, sink, complete);
+  TM_RETURN_IF_ERROR(EventStream(*view_).WriteSourceFile(file, sink, complete));
+  return *complete ? OkStatus() : CheckEnd();
 }
 
 OpenFeed LocalSource::feeds() const {

@@ -31,7 +31,11 @@ class LocalSource : public SourceAccess {
   OpenFeed feeds() const override;
 
  private:
-  const std::unique_ptr<ArchiveView> view_;  // as of the opening, throughout
+  Status CheckEnd();
+
+  // As of the opening, or of the first "latest".
+  const std::unique_ptr<ArchiveView> view_;
+  bool end_is_indexed_ = false;
 };
 
 class LocalArchive : public ArchiveAccess {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "pitr/unindexed.h"
+
 namespace tidemark {
 namespace {
 
@@ -76,7 +78,10 @@ Status DaemonArchive::IndexIfForgotten(const std::string& source,
   if (on_disk.empty()) return OkStatus();
   TM_ASSIGN_OR_RETURN(const auto known, index_->Segments(source));
   const auto number = [](const SegmentRecord& one) { return one.header.number; };
-  if (std::ranges::includes(known, on_disk, {}, number)) return OkStatus();
+  if (std::ranges::includes(known, on_disk, {}, number)) {
+    TM_ASSIGN_OR_RETURN(const GtidSet unknown, UnindexedGtids(directory_, *index_, source));
+    if (unknown.empty()) return OkStatus();
+  }
   rebuilding();
   TM_ASSIGN_OR_RETURN(const HealReport report, HealIndex(*index_, directory_, source,
                                                          [&](const HealReport&) { rebuilding(); }));

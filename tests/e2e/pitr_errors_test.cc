@@ -337,7 +337,7 @@ TEST_F(PitrErrorsTest, AnIndexFromBeforeTheMachineWentDown) {
   ExpectRefused({"--archive", rig.archive(), "plan", "--latest", "--from-nothing"}, kCorruption,
                 last);
   ExpectRefused({"--archive", rig.archive(), "export", "--latest"}, kCorruption, last);
-  EXPECT_THAT(rig.Pitr({"plan", "--latest", "--from-nothing"}).err, HasSubstr("start tidemarkd"));
+  EXPECT_THAT(rig.Pitr({"plan", "--latest", "--from-nothing"}).err, HasSubstr("start it"));
   rig.StartDaemon();
   rig.CatchUp();
   rig.KillDaemon();

@@ -39,6 +39,24 @@ TEST_P(ForgottenSource, IsReadAgainUnlessAWorkerHasIt) {
   EXPECT_EQ(healed, whole);
 }
 
+// An archive that was copied while it was written, with an index of a moment before.
+TEST(ForgottenSourceTest, OfWhichTheIndexLacksTheEnd) {
+  testing::TempDir directory;
+  {
+    testing::ArchiveBuilder builder(directory.path(), "main");
+    builder.BeginFile("binlog.000001");
+    builder.Add({.gtid = testing::BuilderGtid(1), .commit_us = 1});
+    builder.Publish();
+    builder.WriteUnpublished({.gtid = testing::BuilderGtid(2), .commit_us = 2});
+  }
+  DaemonArchive archive(directory.path(), 0);
+  ASSERT_TRUE(archive.Open([] {}).ok());
+  archive.IndexForgotten({}, [] {});
+  const auto last = archive.index().LastSegment("main");
+  ASSERT_TRUE(last.ok() && last->has_value());
+  EXPECT_EQ((*last)->gtids, testing::BuilderSet(1, 2));
+}
+
 INSTANTIATE_TEST_SUITE_P(Without, ForgottenSource,
                          ::testing::Values(std::vector<uint64_t>{},      // nothing is missing
                                            std::vector<uint64_t>{2, 3},  // a killed import

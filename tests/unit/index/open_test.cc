@@ -86,6 +86,29 @@ TEST(IndexOpen, AReaderSeesTheLogOfTheWriterAndRefreshesBeyondFlushes) {
   EXPECT_FALSE(Holds(*reader, 2));
 }
 
+// A secondary that has a record from the log must not keep it when a newer one went to a file and
+// nothing has come since.
+TEST(IndexOpen, AReaderSeesWhatReplacedARecordAndWasFlushedAtOnce) {
+  const TempDir directory;
+  auto writer = Must(Index::OpenForWriting(directory.Path("index")));
+  DurableBatch batch = Batch(1);
+  ASSERT_TRUE(writer->Apply(batch).ok());
+  const auto reader = Must(Index::OpenForReading(directory.Path("index")));
+  for (uint64_t more = 1; more < 9; ++more) {
+    batch.segment.raw_bytes += 100;
+    ASSERT_TRUE(writer->Apply(batch).ok());
+    if (more % 3 == 0) {
+      ASSERT_TRUE(reader->Refresh().ok());
+      batch.segment.raw_bytes += 100;
+      ASSERT_TRUE(writer->Apply(batch).ok());
+    }
+    ASSERT_TRUE(writer->Flush().ok());
+    if (more == 8) writer.reset();
+    ASSERT_TRUE(reader->Refresh().ok());
+    EXPECT_EQ(Must(reader->Segment("db1", 1))->raw_bytes, batch.segment.raw_bytes) << more;
+  }
+}
+
 TEST(IndexOpen, AReaderOutlivesItsWriterAndFollowsTheNext) {
   const TempDir directory;
   auto writer = Must(Index::OpenForWriting(directory.Path("index")));

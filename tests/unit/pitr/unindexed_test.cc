@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "pitr/local_archive.h"
 #include "tests/unit/pitr/history.h"
@@ -48,9 +50,6 @@ TEST_F(UnindexedTest, LatestIsNotLessThanWhatTheLastSegmentHas) {
   next.gtid = testing::BuilderGtid(11);
   next.commit_us = history_.now_us + 1000;
   history_.builder.WriteUnpublished(next);
-  const Result<Boundary> beside = Latest(history_.dir.path());
-  ASSERT_TRUE(beside.ok()) << "a writer is at it: " << beside.error().message();
-  EXPECT_EQ(beside->set, BuilderSet(1, 10));
 
   const std::string copy = Copy();
   const Result<Boundary> latest = Latest(copy);
@@ -58,6 +57,8 @@ TEST_F(UnindexedTest, LatestIsNotLessThanWhatTheLastSegmentHas) {
   EXPECT_EQ(latest.error().code(), Code::kCorruption);
   EXPECT_THAT(latest.error().message(), HasSubstr(BuilderSet(11, 11).ToString()));
   EXPECT_THAT(latest.error().hint(), HasSubstr("pitr index rebuild"));
+  EXPECT_THAT(latest.error().hint(),
+              HasSubstr("--through-gtid " + testing::BuilderGtid(10).ToString()));
   Target known;
   known.kind = TargetKind::kGtid;
   known.gtid = testing::BuilderGtid(10);
@@ -68,6 +69,35 @@ TEST_F(UnindexedTest, LatestIsNotLessThanWhatTheLastSegmentHas) {
   const Result<Boundary> rebuilt = Latest(copy);
   ASSERT_TRUE(rebuilt.ok()) << rebuilt.error().message();
   EXPECT_EQ(rebuilt->set, BuilderSet(1, 11));
+}
+
+TEST_F(UnindexedTest, WhatARunningDaemonIsAboutToTellIsWaitedForAndInLatest) {
+  TransactionSpec next;
+  next.gtid = testing::BuilderGtid(11);
+  next.commit_us = history_.now_us + 1000;
+  history_.builder.WriteUnpublished(next);
+  LocalArchive archive(PosixFileSystem(), history_.dir.path(), "main");
+  const auto source = archive.OpenSource();
+  ASSERT_TRUE(source.ok());
+  std::thread daemon([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    history_.builder.Publish();
+  });
+  const Result<Boundary> latest = (*source)->Resolve(Target{});
+  daemon.join();
+  ASSERT_TRUE(latest.ok()) << latest.error().message();
+  EXPECT_EQ(latest->set, BuilderSet(1, 11));
+}
+
+TEST_F(UnindexedTest, AViewThatIsOlderThanTheIndexIsNotTheIndex) {
+  LocalArchive archive(PosixFileSystem(), history_.dir.path(), "main");
+  const auto source = archive.OpenSource();
+  ASSERT_TRUE(source.ok());
+  history_.AddMany(3);
+  history_.builder.Finish();
+  const Result<Boundary> latest = (*source)->Resolve(Target{});
+  ASSERT_TRUE(latest.ok()) << latest.error().message();
+  EXPECT_EQ(latest->set, BuilderSet(1, 13));
 }
 
 TEST_F(UnindexedTest, ASegmentThatIsNotInTheIndexAtAllCounts) {
