@@ -1,6 +1,4 @@
 // Comparing an index with another one (as text) or with the segments it was made of.
-#include <algorithm>
-
 #include "index/entries.h"
 #include "index/index.h"
 
@@ -16,10 +14,8 @@ Status DumpIndex(Index& index, std::string* text) {
 Result<std::vector<std::string>> VerifyIndexAgainst(Index& index, const SegmentContents& contents,
                                                     size_t differences_max) {
   const std::vector<IndexEntry> wanted = BatchEntries(contents);
-  TM_ASSIGN_OR_RETURN(std::vector<IndexEntry> present,
+  TM_ASSIGN_OR_RETURN(const std::vector<IndexEntry> present,
                       index.SegmentContentsOf(contents.source, contents.segment.header.number));
-  std::sort(present.begin(), present.end(),
-            [](const IndexEntry& a, const IndexEntry& b) { return a.KeyLess(b); });
   std::vector<std::string> differences;
   auto add = [&](std::string difference) {
     if (differences.size() < differences_max) differences.push_back(std::move(difference));

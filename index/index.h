@@ -85,8 +85,8 @@ class Index {
   virtual Result<std::vector<IndexedOversize>> ListOversize(const std::string& source) = 0;
   virtual Result<uint64_t> SizeOnDisk() = 0;  // bytes of all its files
 
-  // For comparing indexes (below): all entries of one segment, in no order; all entries of all, by
-  // (family, key).
+  // For comparing indexes (below): all entries of one segment; all entries of all. By (family,
+  // key).
   virtual Result<std::vector<IndexEntry>> SegmentContentsOf(const std::string& source,
                                                             uint64_t segment) = 0;
   virtual Status EachEntry(const std::function<Status(const IndexEntry&)>& visit) = 0;

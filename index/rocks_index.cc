@@ -126,10 +126,8 @@ Status RocksIndex::ReplaceSegment(const SegmentContents& contents) {
   TM_RETURN_IF_ERROR(CheckWritable());
   TM_RETURN_IF_ERROR(CheckSource(contents.source));
   tails_.erase(contents.source);
-  TM_ASSIGN_OR_RETURN(std::vector<IndexEntry> before,
+  TM_ASSIGN_OR_RETURN(const std::vector<IndexEntry> before,
                       SegmentContentsOf(contents.source, contents.segment.header.number));
-  std::sort(before.begin(), before.end(),
-            [](const IndexEntry& a, const IndexEntry& b) { return a.KeyLess(b); });
   const auto database = this->database();
   rocksdb::WriteBatch writes;
   AddDifference(*database, before, BatchEntries(contents), &writes);
@@ -182,6 +180,8 @@ Result<std::vector<IndexEntry>> RocksIndex::SegmentContentsOf(const std::string&
     TM_ASSIGN_OR_RETURN(const auto value, database->Get(entry.family, entry.key));
     if (value.has_value() && *value == entry.value) entries.push_back(std::move(entry));
   }
+  std::sort(entries.begin(), entries.end(),
+            [](const IndexEntry& a, const IndexEntry& b) { return a.KeyLess(b); });
   return entries;
 }
 

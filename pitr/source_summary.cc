@@ -101,7 +101,7 @@ std::optional<LiveState> ParseLiveState(const std::string& text) {
 }
 
 std::optional<LiveState> ReadLiveState(ArchiveDirectory& archive, const std::string& source) {
-  if (archive.files().LockHolder(JoinPath(archive.root(), "LOCK")) == 0) return std::nullopt;
+  if (!archive.IsLockedForWriting()) return std::nullopt;
   const std::string path = JoinPath(JoinPath(archive.root(), source), "daemon.json");
   const Result<std::string> text = ReadSmallFile(archive.files(), path, kLiveStateBytesMax);
   return text.ok() ? ParseLiveState(*text) : std::nullopt;

@@ -1,6 +1,5 @@
 #include "pitr/unindexed.h"
 
-#include <algorithm>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -29,30 +28,15 @@ Result<GtidSet> UnindexedOf(const ArchiveDirectory& archive, const std::string& 
   return known ? contents.segment.gtids.Minus(known->gtids) : contents.segment.gtids;
 }
 
-Result<GtidSet> KnownSince(Index& index, const std::string& source, uint64_t first) {
-  GtidSet known;
-  TM_ASSIGN_OR_RETURN(const std::optional<SegmentRecord> last, index.LastSegment(source));
-  for (uint64_t number = first; last && number <= last->header.number; ++number) {
-    TM_ASSIGN_OR_RETURN(const std::optional<SegmentRecord> one, index.Segment(source, number));
-    if (one) known.Add(one->gtids);
-  }
-  return known;
-}
-
-Result<uint64_t> LastKnown(Index& index, const std::string& source) {
-  TM_ASSIGN_OR_RETURN(const std::optional<SegmentRecord> last, index.LastSegment(source));
-  return last ? last->header.number : 0;
-}
-
 }  // namespace
 
 Result<GtidSet> UnindexedGtids(const ArchiveDirectory& archive, Index& index,
                                const std::string& source) {
-  TM_ASSIGN_OR_RETURN(const uint64_t last, LastKnown(index, source));
+  TM_ASSIGN_OR_RETURN(const std::optional<SegmentRecord> last, index.LastSegment(source));
   TM_ASSIGN_OR_RETURN(const std::vector<uint64_t> numbers, archive.Segments(source));
   GtidSet unknown;
   for (const uint64_t number : numbers) {
-    if (number < last) continue;
+    if (last && number < last->header.number) continue;
     TM_ASSIGN_OR_RETURN(const std::optional<SegmentRecord> known, index.Segment(source, number));
     TM_ASSIGN_OR_RETURN(const GtidSet more, UnindexedOf(archive, source, number, known));
     unknown.Add(more);
@@ -61,27 +45,21 @@ Result<GtidSet> UnindexedGtids(const ArchiveDirectory& archive, Index& index,
 }
 
 Status AwaitIndexedEnd(ArchiveView& view) {
-  Index& index = view.index();
-  const std::string& source = view.source();
-  TM_RETURN_IF_ERROR(index.Refresh());
-  TM_ASSIGN_OR_RETURN(const uint64_t first, LastKnown(index, source));
-  TM_ASSIGN_OR_RETURN(GtidSet unknown, UnindexedGtids(view.archive(), index, source));
-  const std::string lock = JoinPath(view.archive().root(), "LOCK");
-  const bool held = view.archive().files().LockHolder(lock) != 0;
-  const auto deadline =
-      std::chrono::steady_clock::now() + (held ? kIndexPatience : kUnheldPatience);
+  const auto look = [&view] { return UnindexedGtids(view.archive(), view.index(), view.source()); };
+  TM_RETURN_IF_ERROR(view.Refresh());
+  TM_ASSIGN_OR_RETURN(GtidSet unknown, look());
+  const auto deadline = std::chrono::steady_clock::now() +
+                        (view.archive().IsLockedForWriting() ? kIndexPatience : kUnheldPatience);
   while (!unknown.empty() && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(kLookInterval);
-    TM_RETURN_IF_ERROR(index.Refresh());
-    TM_ASSIGN_OR_RETURN(const GtidSet known, KnownSince(index, source, first));
-    unknown = unknown.Minus(known);
+    TM_RETURN_IF_ERROR(view.Refresh());
+    for (const SegmentRecord& known : view.segments()) unknown = unknown.Minus(known.gtids);
   }
-  if (!unknown.empty()) {
-    // What had not been acknowledged may have been cut off meanwhile.
-    TM_ASSIGN_OR_RETURN(const GtidSet now, UnindexedGtids(view.archive(), index, source));
-    unknown = unknown.Intersection(now);
-  }
-  if (unknown.empty()) return view.Refresh();
+  if (unknown.empty()) return OkStatus();
+  // What had not been acknowledged may have been cut off meanwhile.
+  TM_ASSIGN_OR_RETURN(const GtidSet now, look());
+  unknown = unknown.Intersection(now);
+  if (unknown.empty()) return OkStatus();
   return Status(Code::kCorruption,
                 "the index does not know " + Abridged(unknown) +
                     ", which is at the archive's end on the disk",

@@ -23,8 +23,8 @@ inline constexpr std::chrono::seconds kUnheldPatience{1};
 Result<GtidSet> UnindexedGtids(const ArchiveDirectory& archive, Index& index,
                                const std::string& source);
 
-// Waits so long until the index knows all that is whole on the disk now; refreshes the view then.
-// kCorruption, naming the transactions: it still does not. Errors of reading.
+// Refreshes the view, for so long, until it has all that was whole on the disk at the beginning.
+// kCorruption, naming the transactions: it still has not. Errors of reading.
 Status AwaitIndexedEnd(ArchiveView& view);
 
 }  // namespace tidemark

@@ -103,6 +103,8 @@ uint64_t SegmentNumber(const std::string& name) {
   return number;
 }
 
+std::string LockPath(const std::string& root) { return JoinPath(root, "LOCK"); }
+
 }  // namespace
 
 Status CheckSegmentIsOf(const std::string& source, const std::vector<SourceFork>& forks,
@@ -122,15 +124,19 @@ ArchiveDirectory::ArchiveDirectory(FileSystem& files, std::string root)
 
 Result<std::unique_ptr<FileLock>> ArchiveDirectory::LockForWriting() {
   TM_RETURN_IF_ERROR(files_.CreateDirectories(root_));
-  const std::string path = JoinPath(root_, "LOCK");
+  const std::string path = LockPath(root_);
   const bool is_new = !files_.Exists(path);
   TM_ASSIGN_OR_RETURN(auto lock, files_.Lock(path));
   if (is_new) TM_RETURN_IF_ERROR(files_.SyncDirectory(root_));
   return lock;
 }
 
+bool ArchiveDirectory::IsLockedForWriting() const {
+  return files_.LockHolder(LockPath(root_)) != 0;
+}
+
 Status ArchiveDirectory::CheckExists() const {
-  if (files_.Exists(JoinPath(root_, "LOCK"))) return OkStatus();
+  if (files_.Exists(LockPath(root_))) return OkStatus();
   if (files_.IsDirectory(root_)) {
     TM_ASSIGN_OR_RETURN(auto sources, Sources());
     if (!sources.empty()) return OkStatus();

@@ -52,6 +52,8 @@ class ArchiveDirectory {
 
   // Creates ROOT if needed and takes ROOT/LOCK. kLocked if another process has it.
   Result<std::unique_ptr<FileLock>> LockForWriting();
+  // Whether a process has it, as far as the file system tells. Takes nothing.
+  bool IsLockedForWriting() const;
   // kNotFound (with a hint) if ROOT is no archive: neither LOCK nor any source in it.
   Status CheckExists() const;
 

@@ -96,14 +96,20 @@ TEST(IndexApply, ABatchWithoutFramesUpdatesTheSegmentAlone) {
   EXPECT_EQ(Dump(*index), DumpOf({batch}));
 }
 
+// Segment 2: two frames, a DDL and an oversize record.
+DurableBatch SegmentWithAllKinds() {
+  DurableBatch batch = MakeBatch(
+      "db1", 2, {MakeFrame(0, A("10-12:15"), 10, 15, 15), MakeFrame(1, A("13-14"), 16, 17, 17)});
+  batch.ddl = {{G(A("11")), 11, 0, 30, "s", "DROP TABLE t"}};
+  batch.oversize = {{G(A("13")), 16, 1, kFrameRawBytes, 9 * kFrameRawBytes}};
+  return batch;
+}
+
 TEST(IndexApply, DroppingASegmentLeavesItsNeighboursWhole) {
   const TempDir directory;
   const auto index = OpenOrDie(directory.Path("index"));
   const DurableBatch first = MakeBatch("db1", 1, {MakeFrame(0, A("1-9"), 1, 9, 9)});
-  DurableBatch middle = MakeBatch(
-      "db1", 2, {MakeFrame(0, A("10-12:15"), 10, 15, 15), MakeFrame(1, A("13-14"), 16, 17, 17)});
-  middle.ddl = {{G(A("11")), 11, 0, 30, "s", "DROP TABLE t"}};
-  middle.oversize = {{G(A("13")), 16, 1, kFrameRawBytes, 9 * kFrameRawBytes}};
+  const DurableBatch middle = SegmentWithAllKinds();
   const DurableBatch last = MakeBatch("db1", 3, {MakeFrame(0, A("16-20"), 18, 20, 20)});
   const DurableBatch other = MakeBatch("db10", 2, {MakeFrame(0, A("10-12"), 18, 20, 20)});
   for (const auto& batch : {first, middle, last, other}) ASSERT_TRUE(index->Apply(batch).ok());
@@ -129,10 +135,7 @@ TEST(IndexApply, ReplacingASegmentLeavesNothingOfWhatItHad) {
   const TempDir directory;
   const auto index = OpenOrDie(directory.Path("index"));
   const DurableBatch first = MakeBatch("db1", 1, {MakeFrame(0, A("1-9"), 1, 9, 9)});
-  DurableBatch before = MakeBatch(
-      "db1", 2, {MakeFrame(0, A("10-12:15"), 10, 15, 15), MakeFrame(1, A("13-14"), 16, 17, 17)});
-  before.ddl = {{G(A("11")), 11, 0, 30, "s", "DROP TABLE t"}};
-  before.oversize = {{G(A("13")), 16, 1, kFrameRawBytes, 9 * kFrameRawBytes}};
+  const DurableBatch before = SegmentWithAllKinds();
   DurableBatch after = MakeBatch("db1", 2, {MakeFrame(0, A("10-12"), 10, 15, 15)});
   after.ddl = {{G(A("12")), 12, 0, 40, "s", "DROP TABLE u"}};
   for (const auto& batch : {first, before}) ASSERT_TRUE(index->Apply(batch).ok());

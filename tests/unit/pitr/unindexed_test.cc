@@ -28,6 +28,13 @@ class UnindexedTest : public ::testing::Test {
     history_.AddMany(5);
     history_.builder.Publish();
   }
+  // The eleventh.
+  void WriteUnpublished() {
+    TransactionSpec next;
+    next.gtid = testing::BuilderGtid(11);
+    next.commit_us = history_.now_us + 1000;
+    history_.builder.WriteUnpublished(next);
+  }
   // As the disk is, and held by nobody.
   std::string Copy() {
     std::filesystem::copy(history_.dir.path(), copy_.Path("archive"),
@@ -46,10 +53,7 @@ class UnindexedTest : public ::testing::Test {
 };
 
 TEST_F(UnindexedTest, LatestIsNotLessThanWhatTheLastSegmentHas) {
-  TransactionSpec next;
-  next.gtid = testing::BuilderGtid(11);
-  next.commit_us = history_.now_us + 1000;
-  history_.builder.WriteUnpublished(next);
+  WriteUnpublished();
 
   const std::string copy = Copy();
   const Result<Boundary> latest = Latest(copy);
@@ -72,10 +76,7 @@ TEST_F(UnindexedTest, LatestIsNotLessThanWhatTheLastSegmentHas) {
 }
 
 TEST_F(UnindexedTest, WhatARunningDaemonIsAboutToTellIsWaitedForAndInLatest) {
-  TransactionSpec next;
-  next.gtid = testing::BuilderGtid(11);
-  next.commit_us = history_.now_us + 1000;
-  history_.builder.WriteUnpublished(next);
+  WriteUnpublished();
   LocalArchive archive(PosixFileSystem(), history_.dir.path(), "main");
   const auto source = archive.OpenSource();
   ASSERT_TRUE(source.ok());
