@@ -64,7 +64,8 @@ enum class SemiSyncState : uint8_t {
   kUnknown,      // not connected
   kUnavailable,  // the source lacks the plugin: archiving is asynchronous
   kReady,        // the source may ask at any time, but did not for its last transaction: it is
-                 // switched off there, or another replica's acknowledgement came sooner
+                 // switched off there, another replica's acknowledgement came sooner, or it took a
+                 // damaged one for a later place
   kOn            // the source waits for our acknowledgements
 };
 const char* SemiSyncStateName(SemiSyncState state);
@@ -128,6 +129,7 @@ class SourceArchiver {
   Status Say(const std::string& file, uint64_t position);
   Status BeHeard();
   void NoteUnsent();
+  void LogSemiSyncEnd();
   void SetSemiSync(SemiSyncState state);
   Status ArchiveUntilBroken(bool non_blocking);
   Status DoubtTail();
@@ -175,6 +177,7 @@ class SourceArchiver {
   bool ack_wanted_ = false;   // inside the transaction under way
   bool unasked_ = false;      // the last transaction needed no acknowledgement
   int64_t asked_us_ = 0;      // when one did last; monotonic
+  bool has_asked_ = false;    // ever
   bool fresh_dump_ = false;   // no event yet
   bool said_ = false;         // something was acknowledged, and is not known to be heard
   int quiet_heartbeats_ = 0;  // since then
@@ -182,6 +185,7 @@ class SourceArchiver {
   int unheard_ = 0;          // dumps ended for that since the source asked last
   SemiSyncState semi_sync_;  // as in status_
   std::bitset<8> semi_sync_logged_;
+  bool semi_sync_end_logged_ = false;
 
   uint32_t failures_ = 0;  // in a row
   std::minstd_rand jitter_;

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "replication/base/failpoint.h"
 #include "replication/sink/source_archiver.h"
@@ -45,6 +46,7 @@ void SourceArchiver::BeginDump() {
   said_ = false;
   semi_sync_logged_.reset(static_cast<size_t>(SemiSyncState::kReady));
   semi_sync_logged_.reset(static_cast<size_t>(SemiSyncState::kOn));
+  semi_sync_end_logged_ = false;
 }
 
 // Everything that is archived when a dump begins has been published, and a source that is asked to
@@ -70,27 +72,31 @@ Status SourceArchiver::NoteAckWanted(const ScannedEvent& event) {
   // description with ours, and our last transaction, if that comes first.
   const bool looked_at = event.role == EventRole::kFormatDescription || event.finished != nullptr;
   const bool known = !session_->comparing();
+  bool once_more = false;  // our last transaction: said to be safe with all that we have
   if (fresh_dump_ && looked_at && known) {
     TM_RETURN_IF_ERROR(AfterFirstEvent());
-    // Then all that we have is said to be safe, with the transaction that came once more.
-    if (event.finished != nullptr) ack_wanted_ = wanted = false;
+    once_more = event.finished != nullptr;
+    if (once_more) ack_wanted_ = wanted = false;
   }
   ack_wanted_ = ack_wanted_ || wanted;
   if (ack_wanted_ && known && !session_->in_transaction()) {
     ack_wanted_ = unasked_ = false;
+    has_asked_ = true;
     asked_us_ = clock_.MonotonicMicroseconds();
     acks_.Want(appended_, asked_us_);
     SetSemiSync(SemiSyncState::kOn);
-  } else if (event.finished != nullptr) {
+  } else if (event.finished != nullptr && !once_more) {
     unasked_ = true;
   }
   if (event.finished != nullptr) commits_wait_since_us_.reset();
   if (event.role == EventRole::kHeartbeat && said_ && !acks_.waiting())
     TM_RETURN_IF_ERROR(BeHeard());
-  if (unasked_ && semi_sync_ == SemiSyncState::kOn &&
-      (event.role == EventRole::kHeartbeat ||
-       clock_.MonotonicMicroseconds() - asked_us_ > kUnaskedUs))
-    SetSemiSync(SemiSyncState::kReady);
+  const bool on = semi_sync_ == SemiSyncState::kOn;
+  if (unasked_ && (event.role == EventRole::kHeartbeat ||
+                   (on && clock_.MonotonicMicroseconds() - asked_us_ > kUnaskedUs))) {
+    LogSemiSyncEnd();
+    if (on) SetSemiSync(SemiSyncState::kReady);
+  }
   return OkStatus();
 }
 
@@ -144,6 +150,20 @@ Status SourceArchiver::BeHeard() {
   return {Code::kSourceUnavailable,
           "the source's commits wait for an acknowledgement that was sent: it did not arrive whole",
           "if they go on waiting, it is another replica's acknowledgement that is missing"};
+}
+
+// Once per connection: another replica's acknowledgements may come sooner now and then. A source
+// that has believed a damaged one (without TLS nothing notices that) says itself that all is well.
+void SourceArchiver::LogSemiSyncEnd() {
+  if (!has_asked_ || std::exchange(semi_sync_end_logged_, true)) return;
+  spdlog::warn(
+      "[{}] semi-synchronous: the source's last commits did not wait for the archive: it was "
+      "switched off there, rpl_semi_sync_source_timeout ran out, another replica acknowledges "
+      "sooner, or the source believes a damaged acknowledgement; "
+      "hint: if Rpl_semi_sync_source_status is ON there and no other replica acknowledges, SET "
+      "GLOBAL rpl_semi_sync_source_enabled = OFF and then ON makes it ask again",
+      options_.source);
+  semi_sync_logged_.reset(static_cast<size_t>(SemiSyncState::kOn));
 }
 
 // Says it in the log once per connection; that the plugin is missing, once and for all.

@@ -53,6 +53,15 @@ std::unique_ptr<MySqlServer> StartSemiSyncPrimary() {
   return done.ok() ? std::move(primary) : nullptr;
 }
 
+bool SaysThatCommitsDidNotWait(const Daemon& daemon) {
+  return WaitUntil(
+      [&] {
+        return testing::ReadWholeFile(daemon.log())
+                   .find("last commits did not wait for the archive") != std::string::npos;
+      },
+      kPatienceMs);
+}
+
 std::future<bool> Begin(MySqlServer& server, const std::string& statement) {
   return std::async(std::launch::async, [&server, statement] {
     auto connection = server.Connect();
@@ -69,6 +78,37 @@ bool Succeed(MySqlServer& server, std::vector<std::future<bool>> begun) {
   for (auto& one : begun) all = one.get() && all;
   return all;
 }
+
+// But what the next commit wants.
+bool SourceIsToldNothingMore(const FaultProxy& proxy) {
+  uint64_t said = 0;
+  return WaitUntil(
+      [&] {
+        const uint64_t before =
+            std::exchange(said, proxy.forwarded_bytes(FaultProxy::Way::kToServer));
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        return before == said && proxy.open_links() == 1;
+      },
+      kPatienceMs);
+}
+
+// A source that asks for acknowledgements, which go through the proxy as they are.
+struct LinkWithoutTls {
+  std::unique_ptr<MySqlServer> primary;
+  std::unique_ptr<FaultProxy> proxy;
+
+  void Begin(Daemon& daemon) {
+    primary = StartSemiSyncPrimary();
+    ASSERT_TRUE(primary);
+    auto started = FaultProxy::Start(primary->port());
+    ASSERT_TRUE(started.ok()) << started.error().message();
+    proxy = std::move(*started);
+    daemon.AddSourceAtPort("main", proxy->port(), std::string(kAuto) + "\ntls = \"disabled\"\n");
+    daemon.Start();
+    ASSERT_TRUE(Becomes(daemon, "ready")) << daemon.LogTail();
+    ASSERT_TRUE(primary->Execute("SET GLOBAL rpl_semi_sync_source_enabled = ON").ok());
+  }
+};
 
 class SemiSyncLink : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
 
@@ -193,37 +233,58 @@ TEST(SemiSync, ARotationUnderWaitingCommitsDoesNotKeepUsFromAcknowledgingThem) {
 // One byte of an acknowledgement: its length, its number, what it begins with. The source does not
 // answer to those, and after some it does not read the next one either, while its clients wait.
 TEST(SemiSync, ADamagedAcknowledgementDoesNotLeaveCommitsWaiting) {
-  auto primary = StartSemiSyncPrimary();
-  ASSERT_TRUE(primary);
-  auto proxy = FaultProxy::Start(primary->port());
-  ASSERT_TRUE(proxy.ok()) << proxy.error().message();
+  LinkWithoutTls link;
   Daemon daemon;
-  daemon.AddSourceAtPort("main", (*proxy)->port(), std::string(kAuto) + "\ntls = \"disabled\"\n");
-  daemon.Start();
-  ASSERT_TRUE(Becomes(daemon, "ready")) << daemon.LogTail();
-  ASSERT_TRUE(primary->Execute("SET GLOBAL rpl_semi_sync_source_enabled = ON").ok());
+  ASSERT_NO_FATAL_FAILURE(link.Begin(daemon));
+  const auto& [primary, proxy] = link;
   const std::vector<std::pair<uint64_t, uint8_t>> damages = {{0, 0x01}, {0, 0x40}, {1, 0x01},
                                                              {2, 0x10}, {3, 0x10}, {4, 0x01}};
   for (const auto& [offset, mask] : damages) {
     SCOPED_TRACE(offset);
     ASSERT_TRUE(primary->Execute("INSERT INTO d.t (b) VALUES (1)").ok());
-    // Until nothing is said to the source any more but what the next commit wants.
-    uint64_t said = 0;
-    ASSERT_TRUE(WaitUntil(
-        [&] {
-          const uint64_t before =
-              std::exchange(said, (*proxy)->forwarded_bytes(FaultProxy::Way::kToServer));
-          std::this_thread::sleep_for(std::chrono::milliseconds(500));
-          return before == said && (*proxy)->open_links() == 1;
-        },
-        kPatienceMs));
-    const uint64_t harmed = (*proxy)->harmed_bytes();
-    (*proxy)->Damage(FaultProxy::Way::kToServer, offset, FaultProxy::Harm::kFlip, mask);
+    ASSERT_TRUE(SourceIsToldNothingMore(*proxy));
+    const uint64_t harmed = proxy->harmed_bytes();
+    proxy->Damage(FaultProxy::Way::kToServer, offset, FaultProxy::Harm::kFlip, mask);
     std::vector<std::future<bool>> begun;
     begun.push_back(Begin(*primary, "INSERT INTO d.t (b) VALUES (2)"));
     ASSERT_TRUE(Succeed(*primary, std::move(begun))) << daemon.LogTail();
-    EXPECT_EQ((*proxy)->harmed_bytes(), harmed + 1);
+    EXPECT_EQ(proxy->harmed_bytes(), harmed + 1);
   }
+  EXPECT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
+  EXPECT_EQ(daemon.Stop(), 0) << daemon.LogTail();
+  daemon.ExpectVerified();
+}
+
+// What a source believes cannot be helped (GUARANTEES.md, 2); that it stopped asking can be seen.
+TEST(SemiSync, ADamagedAcknowledgementThatIsBelievedDoesNotGoUnnoticed) {
+  LinkWithoutTls link;
+  Daemon daemon;
+  ASSERT_NO_FATAL_FAILURE(link.Begin(daemon));
+  const auto& [primary, proxy] = link;
+  ASSERT_TRUE(primary->Execute("INSERT INTO d.t (b) VALUES (1)").ok());
+  ASSERT_TRUE(Becomes(daemon, "on")) << daemon.LogTail();
+  ASSERT_TRUE(SourceIsToldNothingMore(*proxy));
+  constexpr uint64_t kHighestByteOfThePosition = 4 + 1 + 7;
+  proxy->Damage(FaultProxy::Way::kToServer, kHighestByteOfThePosition, FaultProxy::Harm::kFlip,
+                0x40);
+  ASSERT_TRUE(primary->Execute("INSERT INTO d.t (b) VALUES (2)").ok());
+  ASSERT_TRUE(WaitUntil([&] { return proxy->harmed_bytes() == 1; }, kPatienceMs));
+  proxy->Stall(true);
+  std::vector<std::future<bool>> begun;
+  begun.push_back(Begin(*primary, "INSERT INTO d.t (b) VALUES (3)"));
+  ASSERT_TRUE(Succeed(*primary, std::move(begun))) << "so the source does not believe it";
+  // That it did is noticed over a new connection, too.
+  proxy->Cut(FaultProxy::CutBy::kReset);
+  proxy->Heal();
+  EXPECT_TRUE(SaysThatCommitsDidNotWait(daemon)) << daemon.LogTail();
+  EXPECT_TRUE(Becomes(daemon, "ready")) << daemon.LogTail();
+  // As the log says to do.
+  ASSERT_TRUE(primary
+                  ->Execute("SET GLOBAL rpl_semi_sync_source_enabled = OFF; "
+                            "SET GLOBAL rpl_semi_sync_source_enabled = ON; "
+                            "INSERT INTO d.t (b) VALUES (4)")
+                  .ok());
+  EXPECT_TRUE(Becomes(daemon, "on")) << daemon.LogTail();
   EXPECT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
   EXPECT_EQ(daemon.Stop(), 0) << daemon.LogTail();
   daemon.ExpectVerified();
@@ -281,6 +342,7 @@ TEST(SemiSync, SwitchedOffAndOnAtTheSourceWhileItRuns) {
     ASSERT_TRUE(primary->Execute("SET GLOBAL rpl_semi_sync_source_enabled = OFF").ok());
     ASSERT_TRUE(primary->Execute("INSERT INTO d.t (b) VALUES (2)").ok());
     EXPECT_TRUE(Becomes(daemon, "ready")) << daemon.LogTail();
+    EXPECT_TRUE(SaysThatCommitsDidNotWait(daemon)) << daemon.LogTail();
     EXPECT_EQ(Counter(*primary, "yes_tx"), acknowledged);
     EXPECT_TRUE(daemon.WaitFor(ExecutedOn(*primary))) << daemon.LogTail();
   }

@@ -1,5 +1,7 @@
 #include "tests/soak/faults.h"
 
+#include <spdlog/sinks/basic_file_sink.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -48,6 +50,14 @@ FaultProxy::CutBy CutByOf(sim::Dice& dice) {
 
 }  // namespace
 
+Faults::Faults(Rig& rig, uint64_t seed, std::function<GtidSet()> succeeded)
+    : rig_(rig),
+      dice_(seed),
+      succeeded_(std::move(succeeded)),
+      log_(spdlog::basic_logger_st("faults", rig.options().directory + "/faults.log")) {
+  log_->flush_on(spdlog::level::info);
+}
+
 Fault Faults::Draw(bool spare_daemon) {
   uint64_t total = 0;
   for (const Kind& kind : kKinds)
@@ -67,7 +77,9 @@ void Faults::Linger(uint64_t ms_min, uint64_t ms_max) {
 }
 
 void Faults::StartDaemon() {
-  const Status started = rig_.StartDaemon(dice_.OneIn(2));
+  const bool tls = dice_.OneIn(2);
+  log_->info("tidemarkd is started, {} TLS", tls ? "with" : "without");
+  const Status started = rig_.StartDaemon(tls);
   if (!started.ok()) rig_.report().Violation("tidemarkd cannot be started: " + started.message());
 }
 
@@ -80,7 +92,12 @@ void Faults::KillPrimary(bool and_daemon) {
   if (and_daemon && !daemon_first) rig_.KillDaemon();
   (void)testing::WaitUntil([] { return false; }, kSettleMs);
   const GtidSet lost = succeeded_().Minus(rig_.Archived());
+  const bool misled = rig_.PrimaryMayBeMisled();
+  ++kills_;
+  misled_ += misled ? 1 : 0;
   if (!lost.empty())
+    log_->error("lost{}: {}", misled ? ", by a primary that may be misled" : "", lost.ToString());
+  if (!lost.empty() && !misled)
     rig_.report().Violation("with the primary, commits that clients saw succeed would be lost: " +
                             lost.ToString());
   if (dice_.OneIn(3)) Linger(0, 2000);
@@ -89,7 +106,7 @@ void Faults::KillPrimary(bool and_daemon) {
 }
 
 void Faults::RestartPrimary() {
-  const Status up = rig_.primary().Restart();
+  const Status up = rig_.RestartPrimary();
   if (!up.ok()) rig_.report().Violation("the primary does not come back: " + up.message());
 }
 
@@ -98,8 +115,17 @@ void Faults::Corrupt() {
     constexpr std::array<FaultProxy::Harm, 4> kHarms = {
         FaultProxy::Harm::kFlip, FaultProxy::Harm::kFlip, FaultProxy::Harm::kDrop,
         FaultProxy::Harm::kDuplicate};
-    rig_.proxy().Damage(WayOf(dice_), dice_.Small(18), kHarms[dice_.Below(kHarms.size())],
-                        static_cast<uint8_t>(1u << dice_.Below(8)));
+    const FaultProxy::Way way = WayOf(dice_);
+    const uint64_t offset = dice_.Small(18);
+    const FaultProxy::Harm harm = kHarms[dice_.Below(kHarms.size())];
+    const auto mask = static_cast<uint8_t>(1u << dice_.Below(8));
+    log_->info("  byte {} to the {}: {} {:#x}", offset,
+               way == FaultProxy::Way::kToServer ? "primary" : "archive",
+               harm == FaultProxy::Harm::kFlip   ? "flip"
+               : harm == FaultProxy::Harm::kDrop ? "drop"
+                                                 : "duplicate",
+               mask);
+    rig_.proxy().Damage(way, offset, harm, mask);
   }
   // So that it meets logins, questions and the beginning of a dump as well.
   if (dice_.OneIn(2)) rig_.proxy().Cut(FaultProxy::CutBy::kReset);
@@ -159,9 +185,10 @@ void Faults::Next(bool spare_daemon) {
   const auto number = static_cast<size_t>(fault);
   ++counts_[number];
   ++done_;
+  log_->info("{}", kKinds[number].name);
   const auto begun = SteadyClock::now();
   Do(fault);
-  if (dice_.OneIn(5)) return;
+  if (dice_.OneIn(5)) return log_->info("not waited for");
   const auto mended = SteadyClock::now();
   if (!Recover()) return;
   const auto again = SteadyClock::now();
@@ -212,6 +239,9 @@ void Faults::Print(Report& report) const {
   };
   for (size_t i = 0; i < kKinds.size(); ++i) line(kKinds[i].name, counts_[i], times_[i]);
   line("all", done_, all_);
+  report.Say(std::to_string(kills_ - misled_) +
+             " times a killed primary was asked for what clients had seen succeed; " +
+             std::to_string(misled_) + " more may have believed a damaged acknowledgement");
 }
 
 }  // namespace tidemark::soak

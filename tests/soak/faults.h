@@ -1,9 +1,13 @@
 // The faults of a soak: which, when and for how long is drawn from the seed; after each, the time
-// until the archive has what the primary had is measured. One thread, the one that starts servers.
+// until the archive has what the primary had is measured. What was done when is in faults.log. One
+// thread, the one that starts servers.
 #pragma once
+
+#include <spdlog/logger.h>
 
 #include <array>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,8 +36,7 @@ enum class Fault {
 class Faults {
  public:
   // `succeeded`: what clients have seen succeed.
-  Faults(Rig& rig, uint64_t seed, std::function<GtidSet()> succeeded)
-      : rig_(rig), dice_(seed), succeeded_(std::move(succeeded)) {}
+  Faults(Rig& rig, uint64_t seed, std::function<GtidSet()> succeeded);
 
   // Waits a random time, does something, waits until it archives again; or not, one time in five,
   // so that the next fault meets the recovery from this one.
@@ -61,6 +64,9 @@ class Faults {
   Rig& rig_;
   sim::Dice dice_;
   std::function<GtidSet()> succeeded_;
+  std::shared_ptr<spdlog::logger> log_;
+  uint64_t kills_ = 0;   // of the primary
+  uint64_t misled_ = 0;  // of these, of one that may have been misled
   std::array<uint64_t, static_cast<size_t>(Fault::kCount)> counts_{};
   std::array<Times, static_cast<size_t>(Fault::kCount)> times_;
   Times all_;

@@ -101,7 +101,23 @@ std::string Rig::WriteConfig(bool tls) const {
   return path;
 }
 
+// What is damaged while it is down counts as well: that is on the safe side.
+Status Rig::RestartPrimary() {
+  (void)PrimaryMayBeMisled();
+  misled_ = false;
+  return primary_->Restart();
+}
+
+bool Rig::PrimaryMayBeMisled() {
+  const uint64_t harmed = proxy_->harmed_bytes(testing::FaultProxy::Way::kToServer);
+  misled_ = misled_ || (!tls_ && harmed > harm_looked_at_);
+  harm_looked_at_ = harmed;
+  return misled_;
+}
+
 Status Rig::StartDaemon(bool tls) {
+  (void)PrimaryMayBeMisled();
+  tls_ = tls;
   TM_ASSIGN_OR_RETURN(daemon_,
                       testing::BackgroundProgram::Start(
                           {programs() + "/tidemarkd", "--config", WriteConfig(tls)}, daemon_log()));

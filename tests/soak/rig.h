@@ -44,10 +44,15 @@ class Rig {
   Rig(const Options& options, Report& report) : options_(options), report_(report) {}
 
   Status Start();  // the primary and the proxy; a dump of it as a restore's base
+  Status RestartPrimary();
   Status StartDaemon(bool tls);
   void KillDaemon();
   void StopDaemon();  // SIGTERM; that it ends well, and soon, is checked
   void SignalDaemon(int signal_number) { daemon_->Kill(signal_number); }
+  // Whether this life of the primary may have been told that more is safe than was said: bytes on
+  // their way to it were damaged, and without TLS nothing notices that in an acknowledgement
+  // (deploy/GUARANTEES.md, 2). What it lets clients see succeed is no promise then.
+  bool PrimaryMayBeMisled();
   bool DaemonRuns() { return daemon_ != nullptr && daemon_->Running(); }
   pid_t daemon_pid() const { return daemon_pid_; }
 
@@ -76,6 +81,9 @@ class Rig {
   std::unique_ptr<testing::FaultProxy> proxy_;
   std::unique_ptr<testing::BackgroundProgram> daemon_;
   std::atomic<pid_t> daemon_pid_ = 0;  // 0: none
+  bool tls_ = false;                   // the daemon's link
+  bool misled_ = false;                // up to where harm_looked_at_ is
+  uint64_t harm_looked_at_ = 0;        // of the proxy's count
 };
 
 }  // namespace tidemark::soak

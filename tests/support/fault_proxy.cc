@@ -99,9 +99,13 @@ uint64_t FaultProxy::forwarded_bytes(Way way) const {
   return taken_[Index(way)];
 }
 
-uint64_t FaultProxy::harmed_bytes() const {
+uint64_t FaultProxy::harmed_bytes(Way way) const {
   std::lock_guard lock(mutex_);
-  return harmed_;
+  return harmed_[Index(way)];
+}
+
+uint64_t FaultProxy::harmed_bytes() const {
+  return harmed_bytes(Way::kToServer) + harmed_bytes(Way::kToClient);
 }
 
 void FaultProxy::Cut(CutBy by) {
@@ -229,7 +233,7 @@ bool FaultProxy::Take(Link& link, Way way, std::vector<uint8_t> bytes) {
       continue;
     }
     if (at == bytes.end()) continue;
-    ++harmed_;
+    ++harmed_[Index(way)];
     if (order.harm == Harm::kFlip) *at ^= order.flip_mask;
     if (order.harm == Harm::kDrop) bytes.erase(at), --moved;
     if (order.harm == Harm::kDuplicate) bytes.insert(at, *at), ++moved;

@@ -39,7 +39,8 @@ class FaultProxy {
   uint64_t accepted() const;            // links, ever
   size_t open_links() const;            // now
   uint64_t forwarded_bytes(Way) const;  // ever
-  uint64_t harmed_bytes() const;        // how many orders of Damage were carried out, ever
+  uint64_t harmed_bytes(Way) const;     // how many orders of Damage were carried out, ever
+  uint64_t harmed_bytes() const;        // both ways
 
   void Cut(CutBy by);
   void CutAfter(Way way, uint64_t bytes, CutBy by);  // in the midst of the bytes then
@@ -108,7 +109,7 @@ class FaultProxy {
   std::array<uint64_t, 2> taken_{};  // bytes read, each way: what offsets count
   std::array<std::vector<Order>, 2> orders_;
   uint64_t accepted_ = 0;
-  uint64_t harmed_ = 0;
+  std::array<uint64_t, 2> harmed_{};
   std::thread thread_;
 };
 
