@@ -221,12 +221,12 @@ void AddSemiSync(const DaemonNumbers& numbers, MetricFamilies* page) {
   page->Begin(kGauge, "tidemark_source_semi_sync_state",
               "1 for the state that semi-synchronous replication is in, 0 for the others: off (not "
               "wanted), unknown (not connected), unavailable (the source has no plugin for it), "
-              "ready (the source does not wait for us now), on (it waits with commits until the "
-              "archive has them).");
+              "ready (connected, and nothing was committed since), not-waiting (the source's last "
+              "commits did not wait for the archive), on (they wait until it has them).");
   for (const SourceMetrics& source : numbers.sources)
     for (const SemiSyncState state :
          {SemiSyncState::kOff, SemiSyncState::kUnknown, SemiSyncState::kUnavailable,
-          SemiSyncState::kReady, SemiSyncState::kOn})
+          SemiSyncState::kReady, SemiSyncState::kNotWaiting, SemiSyncState::kOn})
       page->Sample(Of(source, "state", SemiSyncStateName(state)),
                    source.archiver.semi_sync == state ? 1 : 0);
   const auto counter = [&](const char* name, const char* help, uint64_t AckCounters::*number) {

@@ -22,6 +22,7 @@
 #include "replication/base/clock.h"
 #include "replication/sink/acknowledger.h"
 #include "replication/sink/announcer.h"
+#include "replication/sink/commit_watch.h"
 #include "replication/sink/lineage.h"
 #include "replication/sink/pipeline.h"
 #include "replication/sink/resume.h"
@@ -63,10 +64,10 @@ enum class SemiSyncState : uint8_t {
   kOff,          // not wanted
   kUnknown,      // not connected
   kUnavailable,  // the source lacks the plugin: archiving is asynchronous
-  kReady,        // the source may ask at any time, but did not for its last transaction: it is
-                 // switched off there, another replica's acknowledgement came sooner, or it took a
-                 // damaged one for a later place
-  kOn            // the source waits for our acknowledgements
+  kReady,        // connected; since then the source has committed nothing
+  kNotWaiting,   // the source's last commits did not wait for us: it is switched off there, another
+                // replica's acknowledgement came sooner, or it took a damaged one for a later place
+  kOn  // the source waits for our acknowledgements
 };
 const char* SemiSyncStateName(SemiSyncState state);
 
@@ -129,7 +130,7 @@ class SourceArchiver {
   Status Say(const std::string& file, uint64_t position);
   Status BeHeard();
   void NoteUnsent();
-  void LogSemiSyncEnd();
+  void WarnThatCommitsDidNotWait();
   void SetSemiSync(SemiSyncState state);
   Status ArchiveUntilBroken(bool non_blocking);
   Status DoubtTail();
@@ -173,11 +174,9 @@ class SourceArchiver {
   bool distrust_tail_ = false;    // an fdatasync failed: what is not announced must not be believed
   int64_t segment_begun_us_ = 0;  // monotonic
 
-  ArchivePlace appended_;     // where what the pipeline was given ends
-  bool ack_wanted_ = false;   // inside the transaction under way
-  bool unasked_ = false;      // the last transaction needed no acknowledgement
-  int64_t asked_us_ = 0;      // when one did last; monotonic
-  bool has_asked_ = false;    // ever
+  ArchivePlace appended_;    // where what the pipeline was given ends
+  bool ack_wanted_ = false;  // inside the transaction under way
+  CommitWatch watch_;
   bool fresh_dump_ = false;   // no event yet
   bool said_ = false;         // something was acknowledged, and is not known to be heard
   int quiet_heartbeats_ = 0;  // since then
@@ -185,7 +184,7 @@ class SourceArchiver {
   int unheard_ = 0;          // dumps ended for that since the source asked last
   SemiSyncState semi_sync_;  // as in status_
   std::bitset<8> semi_sync_logged_;
-  bool semi_sync_end_logged_ = false;
+  std::optional<int64_t> warned_us_;  // that commits did not wait; monotonic
 
   uint32_t failures_ = 0;  // in a row
   std::minstd_rand jitter_;

@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <utility>
 
 #include "replication/base/failpoint.h"
 #include "replication/sink/source_archiver.h"
@@ -14,8 +13,8 @@ namespace {
 // How long a pipeline that has failed may go unnoticed by a thread that waits for it.
 constexpr int64_t kHealthCheckUs = 100'000;
 
-// A busy source that has not asked for so long does not wait for us.
-constexpr int64_t kUnaskedUs = 10'000'000;
+// Another replica's acknowledgements may come sooner now and then.
+constexpr int64_t kWarnAgainUs = 3'600'000'000;
 
 // For how long commits that wait may have their events still on the way to us.
 constexpr int64_t kOnTheWayUs = 1'000'000;
@@ -34,6 +33,7 @@ const char* SemiSyncStateName(SemiSyncState state) {
     case SemiSyncState::kUnknown: return "unknown";
     case SemiSyncState::kUnavailable: return "unavailable";
     case SemiSyncState::kReady: return "ready";
+    case SemiSyncState::kNotWaiting: return "not-waiting";
     case SemiSyncState::kOn: return "on";
   }
   return "unknown";
@@ -41,12 +41,11 @@ const char* SemiSyncStateName(SemiSyncState state) {
 
 void SourceArchiver::BeginDump() {
   acks_.BeginDump(identity_.server_uuids.back());
-  ack_wanted_ = unasked_ = false;
+  ack_wanted_ = false;
   fresh_dump_ = true;
   said_ = false;
   semi_sync_logged_.reset(static_cast<size_t>(SemiSyncState::kReady));
   semi_sync_logged_.reset(static_cast<size_t>(SemiSyncState::kOn));
-  semi_sync_end_logged_ = false;
 }
 
 // Everything that is archived when a dump begins has been published, and a source that is asked to
@@ -59,7 +58,7 @@ Status SourceArchiver::AfterFirstEvent() {
     SetSemiSync(SemiSyncState::kUnavailable);
     return OkStatus();
   }
-  SetSemiSync(SemiSyncState::kReady);
+  SetSemiSync(watch_.did_not_wait() ? SemiSyncState::kNotWaiting : SemiSyncState::kReady);
   const SourcePlace& place = session_->resume().place;
   if (place.file.empty() || place.server_uuid != identity_.server_uuids.back()) return OkStatus();
   return Say(place.file, std::max<uint64_t>(place.position, kBinlogMagicSize));
@@ -72,31 +71,26 @@ Status SourceArchiver::NoteAckWanted(const ScannedEvent& event) {
   // description with ours, and our last transaction, if that comes first.
   const bool looked_at = event.role == EventRole::kFormatDescription || event.finished != nullptr;
   const bool known = !session_->comparing();
-  bool once_more = false;  // our last transaction: said to be safe with all that we have
   if (fresh_dump_ && looked_at && known) {
     TM_RETURN_IF_ERROR(AfterFirstEvent());
-    once_more = event.finished != nullptr;
-    if (once_more) ack_wanted_ = wanted = false;
+    // Then all that we have is said to be safe, with the transaction that came once more.
+    if (event.finished != nullptr) ack_wanted_ = wanted = false;
   }
   ack_wanted_ = ack_wanted_ || wanted;
   if (ack_wanted_ && known && !session_->in_transaction()) {
-    ack_wanted_ = unasked_ = false;
-    has_asked_ = true;
-    asked_us_ = clock_.MonotonicMicroseconds();
-    acks_.Want(appended_, asked_us_);
+    ack_wanted_ = false;
+    acks_.Want(appended_, clock_.MonotonicMicroseconds());
+    watch_.Asked();
     SetSemiSync(SemiSyncState::kOn);
-  } else if (event.finished != nullptr && !once_more) {
-    unasked_ = true;
+  } else if (event.finished != nullptr && source_->semi_sync()) {
+    watch_.NotAsked(*event.finished);
+  } else if (event.role == EventRole::kHeartbeat) {
+    watch_.Idle();
   }
+  if (watch_.did_not_wait() && !fresh_dump_) SetSemiSync(SemiSyncState::kNotWaiting);
   if (event.finished != nullptr) commits_wait_since_us_.reset();
   if (event.role == EventRole::kHeartbeat && said_ && !acks_.waiting())
     TM_RETURN_IF_ERROR(BeHeard());
-  const bool on = semi_sync_ == SemiSyncState::kOn;
-  if (unasked_ && (event.role == EventRole::kHeartbeat ||
-                   (on && clock_.MonotonicMicroseconds() - asked_us_ > kUnaskedUs))) {
-    LogSemiSyncEnd();
-    if (on) SetSemiSync(SemiSyncState::kReady);
-  }
   return OkStatus();
 }
 
@@ -152,21 +146,8 @@ Status SourceArchiver::BeHeard() {
           "if they go on waiting, it is another replica's acknowledgement that is missing"};
 }
 
-// Once per connection: another replica's acknowledgements may come sooner now and then. A source
-// that has believed a damaged one (without TLS nothing notices that) says itself that all is well.
-void SourceArchiver::LogSemiSyncEnd() {
-  if (!has_asked_ || std::exchange(semi_sync_end_logged_, true)) return;
-  spdlog::warn(
-      "[{}] semi-synchronous: the source's last commits did not wait for the archive: it was "
-      "switched off there, rpl_semi_sync_source_timeout ran out, another replica acknowledges "
-      "sooner, or the source believes a damaged acknowledgement; "
-      "hint: if Rpl_semi_sync_source_status is ON there and no other replica acknowledges, SET "
-      "GLOBAL rpl_semi_sync_source_enabled = OFF and then ON makes it ask again",
-      options_.source);
-  semi_sync_logged_.reset(static_cast<size_t>(SemiSyncState::kOn));
-}
-
-// Says it in the log once per connection; that the plugin is missing, once and for all.
+// Says it in the log once per connection; that the plugin is missing, once and for all; that
+// commits did not wait, once an hour.
 void SourceArchiver::SetSemiSync(SemiSyncState state) {
   if (semi_sync_ == SemiSyncState::kOff || state == semi_sync_) return;
   semi_sync_ = state;
@@ -174,6 +155,7 @@ void SourceArchiver::SetSemiSync(SemiSyncState state) {
     std::lock_guard lock(mutex_);
     status_.semi_sync = state;
   }
+  if (state == SemiSyncState::kNotWaiting) return WarnThatCommitsDidNotWait();
   auto logged = semi_sync_logged_[static_cast<size_t>(state)];
   if (logged) return;
   logged = true;
@@ -188,6 +170,20 @@ void SourceArchiver::SetSemiSync(SemiSyncState state) {
                  options_.source);
   else if (state == SemiSyncState::kOn)
     spdlog::info("[{}] semi-synchronous: acknowledging what is durable", options_.source);
+}
+
+void SourceArchiver::WarnThatCommitsDidNotWait() {
+  const int64_t now_us = clock_.MonotonicMicroseconds();
+  if (warned_us_ && now_us - *warned_us_ < kWarnAgainUs) return;
+  warned_us_ = now_us;
+  semi_sync_logged_.reset(static_cast<size_t>(SemiSyncState::kOn));
+  spdlog::warn(
+      "[{}] semi-synchronous: the source's last commits did not wait for the archive: it is "
+      "switched off there, rpl_semi_sync_source_timeout ran out, another replica acknowledges "
+      "sooner, or the source believes a damaged acknowledgement; "
+      "hint: if Rpl_semi_sync_source_status is ON there and no other replica acknowledges, SET "
+      "GLOBAL rpl_semi_sync_source_enabled = OFF and then ON makes it ask again",
+      options_.source);
 }
 
 }  // namespace tidemark

@@ -100,6 +100,7 @@ Status SourceArchiver::Connect(DumpRequest* request) {
     spdlog::warn(
         "[{}] gap: {} is not archived: {} (pitr import fills it, should the files turn up)",
         options_.source, gap.missing.ToString(), gap.reason);
+  watch_.BeginDump(facts.server_uuid, facts.gtid_executed);
   session_->OnConnected(facts.server_uuid, gap);
   ShowGapAhead();
   request->exclude = Excluded(facts);

@@ -67,6 +67,7 @@ class Faults {
   std::shared_ptr<spdlog::logger> log_;
   uint64_t kills_ = 0;   // of the primary
   uint64_t misled_ = 0;  // of these, of one that may have been misled
+  GtidSet excused_;      // what those let clients see succeed too early
   std::array<uint64_t, static_cast<size_t>(Fault::kCount)> counts_{};
   std::array<Times, static_cast<size_t>(Fault::kCount)> times_;
   Times all_;

@@ -101,23 +101,19 @@ std::string Rig::WriteConfig(bool tls) const {
   return path;
 }
 
-// What is damaged while it is down counts as well: that is on the safe side.
 Status Rig::RestartPrimary() {
-  (void)PrimaryMayBeMisled();
-  misled_ = false;
+  harmed_before_ = proxy_->harmed_bytes(testing::FaultProxy::Way::kToServer);
+  without_tls_ = !tls_;
   return primary_->Restart();
 }
 
-bool Rig::PrimaryMayBeMisled() {
-  const uint64_t harmed = proxy_->harmed_bytes(testing::FaultProxy::Way::kToServer);
-  misled_ = misled_ || (!tls_ && harmed > harm_looked_at_);
-  harm_looked_at_ = harmed;
-  return misled_;
+bool Rig::PrimaryMayBeMisled() const {
+  return without_tls_ && proxy_->harmed_bytes(testing::FaultProxy::Way::kToServer) > harmed_before_;
 }
 
 Status Rig::StartDaemon(bool tls) {
-  (void)PrimaryMayBeMisled();
   tls_ = tls;
+  without_tls_ = without_tls_ || !tls;
   TM_ASSIGN_OR_RETURN(daemon_,
                       testing::BackgroundProgram::Start(
                           {programs() + "/tidemarkd", "--config", WriteConfig(tls)}, daemon_log()));

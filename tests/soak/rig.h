@@ -52,7 +52,7 @@ class Rig {
   // Whether this life of the primary may have been told that more is safe than was said: bytes on
   // their way to it were damaged, and without TLS nothing notices that in an acknowledgement
   // (deploy/GUARANTEES.md, 2). What it lets clients see succeed is no promise then.
-  bool PrimaryMayBeMisled();
+  bool PrimaryMayBeMisled() const;
   bool DaemonRuns() { return daemon_ != nullptr && daemon_->Running(); }
   pid_t daemon_pid() const { return daemon_pid_; }
 
@@ -82,8 +82,8 @@ class Rig {
   std::unique_ptr<testing::BackgroundProgram> daemon_;
   std::atomic<pid_t> daemon_pid_ = 0;  // 0: none
   bool tls_ = false;                   // the daemon's link
-  bool misled_ = false;                // up to where harm_looked_at_ is
-  uint64_t harm_looked_at_ = 0;        // of the proxy's count
+  bool without_tls_ = true;            // at some time in this life of the primary
+  uint64_t harmed_before_ = 0;         // it, of the proxy's count
 };
 
 }  // namespace tidemark::soak
