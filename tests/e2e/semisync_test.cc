@@ -34,8 +34,12 @@ std::string SemiSync(const Daemon& daemon) {
              : "";
 }
 
+// And that is what people read.
 bool Becomes(const Daemon& daemon, const std::string& state) {
-  return WaitUntil([&] { return SemiSync(daemon) == state; }, kPatienceMs);
+  if (!WaitUntil([&] { return SemiSync(daemon) == state; }, kPatienceMs)) return false;
+  const std::string text = daemon.Pitr({"status"}).out;
+  EXPECT_THAT(text, ::testing::ContainsRegex("(semi-sync|SEMI-SYNC)   " + state + ": "));
+  return true;
 }
 
 uint64_t Counter(MySqlServer& server, const std::string& name) {

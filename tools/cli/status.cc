@@ -19,6 +19,18 @@ void PrintReplicas(const Json& replicas) {
         replica.value("tls", false) ? ", TLS" : "");
 }
 
+// Whether a lost primary would lose commits that its clients saw succeed.
+void PrintSemiSync(const std::string& state) {
+  if (state == "on")
+    Say("  semi-sync   on: commits wait for the archive\n");
+  else if (state == "ready")
+    Say("  semi-sync   ready: nothing was committed since the source was connected to\n");
+  else if (state == "not-waiting")
+    Say("  SEMI-SYNC   not-waiting: the source's last commits did not wait for the archive\n");
+  else if (state == "unavailable")
+    Say("  SEMI-SYNC   unavailable: the source has no plugin for it, commits do not wait\n");
+}
+
 void PrintSource(const Json& json) {
   const auto text = [](const Json& value) {
     return value.is_null() ? std::string("-") : value.get<std::string>();
@@ -38,6 +50,7 @@ void PrintSource(const Json& json) {
     }
     if (daemon.contains("error"))
       Say("  error       {}\n", daemon.at("error").value("message", ""));
+    PrintSemiSync(daemon.value("semi_sync", ""));
     PrintReplicas(daemon.value("replicas", Json::array()));
   } else {
     Say("daemon        not running: nothing is being archived\n");
