@@ -87,7 +87,8 @@ Status SourceArchiver::NoteAckWanted(const ScannedEvent& event) {
   } else if (event.role == EventRole::kHeartbeat) {
     watch_.Idle();
   }
-  if (watch_.did_not_wait() && !fresh_dump_) SetSemiSync(SemiSyncState::kNotWaiting);
+  if (watch_.did_not_wait() && !fresh_dump_ && source_->semi_sync())
+    SetSemiSync(SemiSyncState::kNotWaiting);
   if (event.finished != nullptr) commits_wait_since_us_.reset();
   if (event.role == EventRole::kHeartbeat && said_ && !acks_.waiting())
     TM_RETURN_IF_ERROR(BeHeard());
