@@ -2,8 +2,9 @@
 //
 // A real primary under load and tidemarkd as its semi-synchronous replica through a bad network,
 // with a fault every few seconds; prints a line a minute, and at the end what it took. Exit code 1
-// if anything is not as deploy/GUARANTEES.md says; then everything stays in the directory. The seed
-// draws the faults and the load; the timing of a real server does not repeat.
+// if anything is not as deploy/GUARANTEES.md says; then everything stays in the directory, with
+// what was done when in faults.log. The seed draws the faults and the load; the timing of a real
+// server does not repeat.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
