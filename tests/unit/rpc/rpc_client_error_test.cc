@@ -228,7 +228,9 @@ TEST(RpcClient, EndlessAnswersEnd) {
 
 // ---- time and interruption
 
+// Looking the name up and connecting take their part of the deadline, on a busy machine as well.
 TEST(RpcClient, ASlowServerTimesOut) {
+  constexpr milliseconds kDeadline{1500};
   const std::string begun =
       "HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\n"
       "Content-Length: 10\r\n\r\nx";
@@ -236,10 +238,10 @@ TEST(RpcClient, ASlowServerTimesOut) {
     ScriptedServer server(script);
     const auto client = ClientOf(server);
     const auto begin = steady_clock::now();
-    const Got got = Call(*client, "Get", {.deadline = milliseconds(150)});
+    const Got got = Call(*client, "Get", {.deadline = kDeadline});
     EXPECT_EQ(got.status.code(), Code::kSourceUnavailable);
-    EXPECT_THAT(got.status.message(), HasSubstr("within 150 ms"));
-    EXPECT_GE(steady_clock::now() - begin, milliseconds(150));
+    EXPECT_THAT(got.status.message(), HasSubstr("within 1.5 s"));
+    EXPECT_GE(steady_clock::now() - begin, kDeadline);
   }
 }
 
