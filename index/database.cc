@@ -229,9 +229,9 @@ Status Database::Flush() {
   return ToStatus(db_->Flush(rocksdb::FlushOptions(), {handles_.begin(), handles_.end()}));
 }
 
-// Twice: see OpenSecondary.
-// What a secondary has read from the log goes on hiding newer records that went to a file, until
-// something is logged after that (AReaderSeesWhatReplacedARecordAndWasFlushedAtOnce).
+// Twice: see OpenSecondary. Not when table files came: what a secondary has read from the log goes
+// on hiding newer records that went to a file, until something is logged after that
+// (AReaderSeesWhatReplacedARecordAndWasFlushedAtOnce).
 Status Database::CatchUp() {
   TM_RETURN_IF_ERROR(ToStatus(db_->TryCatchUpWithPrimary()));
   TM_RETURN_IF_ERROR(ToStatus(db_->TryCatchUpWithPrimary()));

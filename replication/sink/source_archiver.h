@@ -65,9 +65,10 @@ enum class SemiSyncState : uint8_t {
   kUnknown,      // not connected
   kUnavailable,  // the source lacks the plugin: archiving is asynchronous
   kReady,        // connected; since then the source has committed nothing
-  kNotWaiting,   // the source's last commits did not wait for us: it is switched off there, another
-                // replica's acknowledgement came sooner, or it took a damaged one for a later place
-  kOn  // the source waits for our acknowledgements
+  kNotWaiting,   // the source's last commits did not wait for us: it is switched off there,
+                 // another replica's acknowledgement came sooner, or it took a damaged one for a
+                 // later place
+  kOn            // the source waits for our acknowledgements
 };
 const char* SemiSyncStateName(SemiSyncState state);
 

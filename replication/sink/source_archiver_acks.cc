@@ -82,13 +82,11 @@ Status SourceArchiver::NoteAckWanted(const ScannedEvent& event) {
     acks_.Want(appended_, clock_.MonotonicMicroseconds());
     watch_.Asked();
     SetSemiSync(SemiSyncState::kOn);
-  } else if (event.finished != nullptr && source_->semi_sync()) {
-    watch_.NotAsked(*event.finished);
-  } else if (event.role == EventRole::kHeartbeat) {
-    watch_.Idle();
+  } else if (source_->semi_sync() && !fresh_dump_) {
+    if (event.finished != nullptr) watch_.NotAsked(*event.finished);
+    if (event.role == EventRole::kHeartbeat) watch_.Idle();
+    if (watch_.did_not_wait()) SetSemiSync(SemiSyncState::kNotWaiting);
   }
-  if (watch_.did_not_wait() && !fresh_dump_ && source_->semi_sync())
-    SetSemiSync(SemiSyncState::kNotWaiting);
   if (event.finished != nullptr) commits_wait_since_us_.reset();
   if (event.role == EventRole::kHeartbeat && said_ && !acks_.waiting())
     TM_RETURN_IF_ERROR(BeHeard());

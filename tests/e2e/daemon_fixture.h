@@ -202,6 +202,9 @@ class Daemon {
 
   const std::string& archive() const { return archive_; }
   std::string log() const { return directory_.Path("tidemarkd.log"); }
+  size_t TimesInLog(const std::string& text) const {
+    return Occurrences(ReadWholeFile(log()), text);
+  }
   std::string LogTail() const {
     const std::string text = ReadWholeFile(log());
     return text.substr(text.size() - std::min<size_t>(text.size(), 4000));

@@ -43,11 +43,7 @@ class NotifySocket {
     return WaitUntil([&] { return Count(line) >= times; }, testing::kPatienceMs);
   }
   size_t Count(const std::string& line) {
-    const std::string text = "\n" + Received();
-    size_t count = 0;
-    for (size_t at = 0; (at = text.find("\n" + line + "\n", at)) != std::string::npos; ++at)
-      ++count;
-    return count;
+    return testing::Occurrences("\n" + Received(), "\n" + line + "\n");
   }
   bool WaitForText(const std::string& text) {
     return WaitUntil([&] { return Received().find(text) != std::string::npos; },
@@ -61,19 +57,11 @@ class NotifySocket {
   int socket_ = -1;
 };
 
-size_t Occurrences(const std::string& text, const std::string& part) {
-  size_t count = 0;
-  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++count;
-  return count;
-}
-
 void ReloadInto(Daemon& daemon, const std::string& outcome) {
-  const size_t before = Occurrences(ReadWholeFile(daemon.log()), outcome);
+  const size_t before = daemon.TimesInLog(outcome);
   daemon.process().Kill(SIGHUP);
-  EXPECT_TRUE(daemon.process().WaitUntil([&] {
-    return Occurrences(ReadWholeFile(daemon.log()), outcome) > before;
-  })) << outcome
-      << "\n"
+  EXPECT_TRUE(daemon.process().WaitUntil([&] { return daemon.TimesInLog(outcome) > before; }))
+      << outcome << "\n"
       << daemon.LogTail();
 }
 
@@ -130,16 +118,16 @@ TEST(DaemonReload, AddsChangesAndRemovesSourcesWithoutTouchingTheOthers) {
   text.replace(text.find("4200003"), 7, "4200001");
   text.replace(text.find("4200004"), 7, "4200002");
   std::ofstream(path) << text;
-  const size_t connected = Occurrences(ReadWholeFile(daemon.log()), "[b] connected");
+  const size_t connected = daemon.TimesInLog("[b] connected");
   ReloadInto(daemon, "configuration: source b: zstd_level: 1 -> 3");
   ASSERT_TRUE(daemon.process().WaitUntil([&] {
-    return Occurrences(ReadWholeFile(daemon.log()), "[b] connected") > connected;
+    return daemon.TimesInLog("[b] connected") > connected;
   })) << daemon.LogTail();
   InsertInto(*a, "a");
   InsertInto(*b, "b");
   EXPECT_TRUE(daemon.WaitFor(ExecutedOn(*a), "a")) << daemon.LogTail();
   EXPECT_TRUE(daemon.WaitFor(ExecutedOn(*b), "b")) << daemon.LogTail();
-  EXPECT_EQ(Occurrences(ReadWholeFile(daemon.log()), "[a] connected"), 1u);
+  EXPECT_EQ(daemon.TimesInLog("[a] connected"), 1u);
 
   // a goes; its archive stays.
   const GtidSet archived = daemon.Archived("a");
@@ -181,7 +169,7 @@ TEST(DaemonReload, WrongFileChangesNothingAndQuotesNoSecret) {
   EXPECT_THAT(ReadWholeFile(daemon.log()), Not(HasSubstr("hunter2")));
   std::ofstream(path) << good;
   ReloadInto(daemon, "the configuration has not changed");
-  EXPECT_EQ(Occurrences(ReadWholeFile(daemon.log()), "[a] connected"), 1u);
+  EXPECT_EQ(daemon.TimesInLog("[a] connected"), 1u);
   // Another archive takes a restart.
   std::string elsewhere = good;
   elsewhere.replace(elsewhere.find("/archive\""), 9, "/another\"");

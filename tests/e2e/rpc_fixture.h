@@ -78,16 +78,10 @@ class RpcDaemon : public Daemon {
     ASSERT_TRUE(WaitForLog("serving RPC at unix:")) << LogTail();
   }
   bool WaitForLog(const std::string& text, size_t times = 1) {
-    return process().WaitUntil([&] { return Count(text) >= times; });
-  }
-  size_t Count(const std::string& text) const {
-    const std::string all = ReadWholeFile(log());
-    size_t count = 0;
-    for (size_t at = 0; (at = all.find(text, at)) != std::string::npos; ++at) ++count;
-    return count;
+    return process().WaitUntil([&] { return TimesInLog(text) >= times; });
   }
   void Reload(const std::string& outcome = "RPC: certificates and the access file read again") {
-    const size_t before = Count(outcome);
+    const size_t before = TimesInLog(outcome);
     process().Kill(SIGHUP);
     EXPECT_TRUE(WaitForLog(outcome, before + 1)) << outcome << "\n" << LogTail();
   }

@@ -227,7 +227,7 @@ TEST_F(RpcTest, RenewedCertificateIsShownAfterAReloadAndStreamsGoOn) {
   daemon_.Reload(
       "the new configuration cannot be used, the old one stays: cannot use private key ");
   EXPECT_TRUE(ArchivePathBy(trusts_second).ok());
-  EXPECT_EQ(daemon_.Count("] connected"), 1u) << daemon_.LogTail();
+  EXPECT_EQ(daemon_.TimesInLog("] connected"), 1u) << daemon_.LogTail();
   EXPECT_EQ(daemon_.Stop(), 0);
 }
 
@@ -406,7 +406,7 @@ TEST_F(RpcTest, OtherListenersRestartRpcAloneAndABadFileChangesNothing) {
   daemon_.Reload("configuration: rpc: removed; remote callers are cut off");
   EXPECT_TRUE(WaitUntil([&] { return !ArchivePathBy(ClientOf(after)).ok(); }));
   ExpectArchiving();
-  EXPECT_EQ(daemon_.Count("[main] connected"), 1u) << daemon_.LogTail();
+  EXPECT_EQ(daemon_.TimesInLog("[main] connected"), 1u) << daemon_.LogTail();
   EXPECT_EQ(daemon_.Stop(), 0);
 }
 

@@ -231,6 +231,12 @@ std::string ReadWholeFile(const std::string& path) {
   return contents.str();
 }
 
+size_t Occurrences(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++count;
+  return count;
+}
+
 bool WaitUntil(const std::function<bool()>& condition, int timeout_ms) {
   const auto deadline = SteadyClock::now() + std::chrono::milliseconds(timeout_ms);
   while (!condition()) {

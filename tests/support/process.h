@@ -72,6 +72,8 @@ class BackgroundProgram {
 };
 
 std::string ReadWholeFile(const std::string& path);  // empty if it cannot be read
+// At how many places `part` begins in `text`.
+size_t Occurrences(const std::string& text, const std::string& part);
 // Polls `condition` every few milliseconds; true once it holds, false when the time is up.
 bool WaitUntil(const std::function<bool()>& condition, int timeout_ms = 60'000);
 

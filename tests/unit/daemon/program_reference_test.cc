@@ -32,17 +32,11 @@ struct Sample {
   std::string text, choice = "replica";
 };
 
-size_t Count(const std::string& text, const std::string& part) {
-  size_t count = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
-  return count;
-}
-
 TEST(ManualPageTest, HasEveryOptionOnceAndNoHiddenOne) {
   Sample sample;
   const std::string page = ManualPage(sample.app, {1, "shows", {}, {"other(8)"}});
-  EXPECT_EQ(Count(page, "\\-\\-before\\-gtid"), 1u);
-  EXPECT_EQ(Count(page, ".SS index rebuild"), 1u);
+  EXPECT_EQ(testing::Occurrences(page, "\\-\\-before\\-gtid"), 1u);
+  EXPECT_EQ(testing::Occurrences(page, ".SS index rebuild"), 1u);
   EXPECT_THAT(page, HasSubstr("\\fIreplica|pipe\\fR"));
   EXPECT_THAT(page, HasSubstr("\n\\&.a directory"));  // a line that begins with a dot is a command
   EXPECT_THAT(page, Not(HasSubstr("help\\-man")));
